@@ -41,7 +41,7 @@ class ErrorKind(StrEnum):
     UNAVAILABLE = "unavailable"  # 408, 5xx, 529, "Loading model"
     QUOTA = "quota"  # 402, insufficient_quota: only the administrator can mend it
     EMPTY = "empty"  # a success without a single visible character
-    FIRST_TOKEN_TIMEOUT = "first_token_timeout"
+    FIRST_TOKEN_TIMEOUT = "first_token_timeout"  # noqa: S105 (not that kind of token)
     STALLED = "stalled"  # the gap between two chunks grew too long
     TOTAL_TIMEOUT = "total_timeout"
     DISCONNECTED = "disconnected"  # the stream ended before the answer did
@@ -67,7 +67,11 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts as the provider reports them; `None` where it does not say."""
+    """Token counts as the provider reports them; `None` where it does not say.
+
+    A stream may hold several: each one replaces those before it. Counts nobody can have meant
+    (below 1, above 10 million, not whole) are reported as `None`.
+    """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -165,16 +169,32 @@ class HttpRequest:
 
 
 class Parser(Protocol):
-    """Turns the body of one response into events. Made anew for each response."""
+    """Turns the body of one response into events. Made anew for each response.
 
-    done: bool  # nothing that could follow belongs to this answer: stop reading
+    `feed` until `done` or the end of the body, then `close` once. The events are the same however
+    the bytes are cut, also those before a failure: hence only `close` raises.
+    """
+
+    @property
+    def done(self) -> bool:
+        """Nothing that could follow belongs to this answer: stop reading and `close`."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """The model has finished; what may still follow is its usage."""
+        ...
 
     def feed(self, data: bytes) -> list[Event]:
-        """Events completed by these bytes. Raises BackendError(PROTOCOL | UPSTREAM | …)."""
+        """The events these bytes complete; never `Finish`. Does not raise."""
         ...
 
     def close(self) -> list[Event]:
-        """The body ended. Raises BackendError(DISCONNECTED | EMPTY) if the answer did not."""
+        """The rest of the answer, `Finish` last.
+
+        Raises BackendError: DISCONNECTED or EMPTY if the body ended before the answer did,
+        otherwise whatever made the parser stop (PROTOCOL, UPSTREAM, CONTENT_FILTER, …).
+        """
         ...
 
 
