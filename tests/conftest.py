@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import services
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -17,3 +19,26 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared data at {folder}; set ARENA_SHARED_DATA to run this test")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything that touches the database carries `database`, and runs on each there is."""
+    for item in items:
+        if item.get_closest_marker("django_db"):
+            item.add_marker(pytest.mark.database)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    url = services.redis_url()
+    if url is None:
+        pytest.skip("no Redis on 127.0.0.1:6379; set TEST_REDIS_URL to run this test")
+    return url
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> str:
+    url = services.postgres_url()
+    if url is None:
+        pytest.skip("no PostgreSQL on 127.0.0.1:5432; set TEST_DATABASE_URL to run this test")
+    return url

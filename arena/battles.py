@@ -1,0 +1,248 @@
+"""The battle's verbs: open, take a turn, stop, finish, void, reveal.
+
+Each changes state in one transaction; `check_…` refuses with a `Refused` that says what to do.
+The streams themselves belong to `generation`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from arena import pairing
+from arena.models import Answer, Battle, Contestant, Slot, Turn, Voter
+
+SETTINGS_VERSION = "1"
+
+# The whole vocabulary for what went wrong. It belongs to the battle, never to a side.
+VOID_MESSAGES: Mapping[str, str] = {
+    Battle.VoidReason.FAILED: (
+        "One of the two models could not answer. This battle does not count."
+    ),
+    Battle.VoidReason.TOO_LONG: "Your text is too long for one of the models.",
+    Battle.VoidReason.DECLINED: "This request was declined.",
+    Battle.VoidReason.INTERRUPTED: (
+        "The arena was interrupted while the models answered. This battle does not count."
+    ),
+    Battle.VoidReason.STOPPED: (
+        "You stopped before both models had answered, so there is nothing to compare."
+    ),
+}
+CUT_NOTICE = "This answer was cut at the length limit."
+STOPPED_NOTICE = "You stopped this answer."
+
+_rng = random.SystemRandom()
+
+
+class Refused(Exception):
+    """A request that cannot be granted: `code` for programs, the message for people."""
+
+    def __init__(self, code: str, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+
+
+class TooFewModels(Refused):
+    def __init__(self) -> None:
+        super().__init__(
+            "no_models", "Fewer than two models are available. Please retry in 60 s.", retry_after=60
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StartedTurn:
+    """What `generation` needs to stream a turn."""
+
+    battle: Battle
+    turn: Turn
+    answers: Mapping[str, Answer]  # by slot, contestants and endpoints loaded
+    history: Mapping[str, Sequence[tuple[str, str]]]  # by slot: (prompt, that side's own answer)
+
+
+def check_prompt(prompt: str) -> str:
+    prompt = prompt.strip()
+    if not prompt:
+        raise Refused("prompt_empty", "Write a question first.")
+    if len(prompt) > settings.MAX_PROMPT_CHARS:
+        raise Refused(
+            "prompt_too_long",
+            f"Your text has {len(prompt):,} characters; at most {settings.MAX_PROMPT_CHARS:,} "
+            "are possible. Please shorten it.",
+        )
+    if "\x00" in prompt:
+        # PostgreSQL cannot store it, and no keyboard types it.
+        raise Refused("prompt_invalid", "Your text contains a NUL character. Please remove it.")
+    return prompt
+
+
+def draw_pair() -> pairing.Draw:
+    weights = dict(Contestant.objects.drawable().values_list("id", "weight"))
+    try:
+        return pairing.draw(weights, _rng)
+    except pairing.TooFewContestants:
+        raise TooFewModels from None
+
+
+@transaction.atomic
+def open_battle(*, voter: Voter, prompt: str) -> StartedTurn:
+    """A new anonymous battle with its first turn."""
+    prompt = check_prompt(prompt)
+    pair = draw_pair()
+    battle = Battle.objects.create(
+        voter=voter,
+        contestant_a_id=pair.left,
+        contestant_b_id=pair.right,
+        pair_probability=pair.probability,
+        sampler=pairing.SAMPLER,
+        swapped_sides=pair.swapped,
+        parameters={"max_tokens": settings.MAX_ANSWER_TOKENS, "settings": SETTINGS_VERSION},
+        consent_version=voter.consent_version,
+    )
+    return _add_turn(battle, 1, prompt)
+
+
+@transaction.atomic
+def take_turn(*, battle_id: int, prompt: str) -> StartedTurn:
+    """Another prompt to the same pair."""
+    prompt = check_prompt(prompt)
+    battle = Battle.objects.select_for_update().get(pk=battle_id)
+    if battle.state == Battle.State.STREAMING:
+        raise Refused("wrong_state", "Wait for both answers, or stop them, before you go on.")
+    if battle.state != Battle.State.READY:
+        raise Refused("wrong_state", "This battle is over. Start a new one.")
+    number = battle.turns.count() + 1
+    if number > settings.MAX_TURNS:
+        raise Refused(
+            "turn_limit", f"A battle has at most {settings.MAX_TURNS} turns. Please vote now."
+        )
+    return _add_turn(battle, number, prompt)
+
+
+def _add_turn(battle: Battle, number: int, prompt: str) -> StartedTurn:
+    history = {
+        slot: list(
+            Answer.objects.filter(turn__battle=battle, slot=slot)
+            .order_by("turn__number")
+            .values_list("turn__prompt", "text")
+        )
+        if number > 1
+        else []
+        for slot in Slot.values
+    }
+    battle.state = Battle.State.STREAMING
+    battle.save(update_fields=["state"])
+    turn = Turn.objects.create(
+        battle=battle, number=number, prompt=prompt, heartbeat_at=timezone.now()
+    )
+    contestants = Contestant.objects.select_related("endpoint").in_bulk(
+        [battle.contestant_a_id, battle.contestant_b_id]
+    )
+    answers = Answer.objects.bulk_create(
+        Answer(turn=turn, slot=slot, contestant=contestants[contestant_id])
+        for slot, contestant_id in (("a", battle.contestant_a_id), ("b", battle.contestant_b_id))
+        if contestant_id
+    )
+    return StartedTurn(battle, turn, {answer.slot: answer for answer in answers}, history)
+
+
+def request_stop(*, public_id: str) -> None:
+    """Ask whichever process owns the streams of this battle to stop them."""
+    Turn.objects.filter(battle__public_id=public_id, state=Turn.State.RUNNING).update(
+        stop_requested=True
+    )
+
+
+ANSWER_FIELDS = (
+    "state", "text", "reasoning", "citations", "finish_reason", "stopped", "input_tokens",
+    "output_tokens", "tokens_estimated", "first_token_ms", "duration_ms", "attempts",
+    "upstream_id", "error_kind", "error_detail",
+)  # fmt: skip
+
+
+@transaction.atomic
+def checkpoint(turns: Mapping[int, Sequence[Mapping[str, Any]]]) -> set[int]:
+    """Save what running turns have so far. Returns the turns somebody asked to stop.
+
+    `turns` maps turn ids to their changed answers, each a mapping with `id` and fields.
+    """
+    Turn.objects.filter(pk__in=turns, state=Turn.State.RUNNING).update(heartbeat_at=timezone.now())
+    for answers in turns.values():
+        for values in answers:
+            Answer.objects.filter(pk=values["id"], turn__state=Turn.State.RUNNING).update(
+                **{name: value for name, value in values.items() if name != "id"}
+            )
+    return set(
+        Turn.objects.filter(pk__in=turns, stop_requested=True).values_list("pk", flat=True)
+    )
+
+
+@transaction.atomic
+def finish_turn(*, turn_id: int, answers: Sequence[Answer], void_reason: str = "") -> bool:
+    """Save the last word of a turn: the battle is ready for a vote, or void.
+
+    False when the turn had already been ended elsewhere (the sweep took this process for dead):
+    then what was decided there stands.
+    """
+    turn = Turn.objects.select_for_update(of=("self",)).select_related("battle").get(pk=turn_id)
+    if turn.state != Turn.State.RUNNING:
+        return False
+    for answer in answers:
+        answer.save(update_fields=ANSWER_FIELDS)
+    _end(turn, void_reason)
+    return True
+
+
+def _end(turn: Turn, void_reason: str) -> None:
+    turn.state = Turn.State.VOID if void_reason else Turn.State.DONE
+    turn.save(update_fields=["state"])
+    battle = turn.battle
+    battle.void_reason = void_reason
+    battle.state = Battle.State.VOID if void_reason else Battle.State.READY
+    battle.ready_at = None if void_reason else timezone.now()
+    battle.save(update_fields=["state", "void_reason", "ready_at"])
+
+
+def end_orphaned_turns() -> int:
+    """Void the turns whose owner is gone: a killed process leaves none running for ever."""
+    limit = timezone.now() - timedelta(seconds=settings.ORPHAN_SECONDS)
+    ended = 0
+    orphans = Turn.objects.filter(state=Turn.State.RUNNING, heartbeat_at__lt=limit)
+    for turn_id in orphans.values_list("pk", flat=True):
+        with transaction.atomic():
+            turn = (
+                Turn.objects.select_for_update(of=("self",))
+                .select_related("battle")
+                .get(pk=turn_id)
+            )
+            if turn.state == Turn.State.RUNNING and turn.heartbeat_at < limit:
+                _end(turn, Battle.VoidReason.INTERRUPTED)
+                ended += 1
+    return ended
+
+
+def abandon(*, battle_id: int) -> None:
+    """Skip: the battle ends without a vote and without a reveal."""
+    Battle.objects.filter(
+        pk=battle_id, state__in=[Battle.State.READY, Battle.State.STREAMING]
+    ).update(state=Battle.State.ABANDONED, ready_at=None)
+
+
+def reveal(*, battle_id: int) -> Battle:
+    """Who it was. Only after the vote is committed; raises Refused before."""
+    battle = Battle.objects.select_related("contestant_a", "contestant_b").get(pk=battle_id)
+    if battle.state == Battle.State.VOTED:
+        battle.state = Battle.State.REVEALED
+        battle.revealed_at = timezone.now()
+        battle.save(update_fields=["state", "revealed_at"])
+    if battle.state != Battle.State.REVEALED:
+        raise Refused("wrong_state", "The names appear after the vote.")
+    return battle

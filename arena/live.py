@@ -1,0 +1,164 @@
+"""A turn while it streams: append-only text per side, and readers that follow it.
+
+No Django. The owner (`generation`) or a mirror of another process's turn (`consumers`) appends;
+any number of readers hold cursors into it. A reader that comes back is shown everything from the
+start of the turn, so what it sees is the same text whatever it had seen before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from arena.rendering import BlockRenderer
+
+ServerEvent = dict[str, Any]
+
+
+class SideState(StrEnum):
+    QUEUED = "queued"
+    STREAMING = "streaming"
+    RETRYING = "retrying"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class LiveSide:
+    slot: str
+    state: SideState = SideState.QUEUED
+    text: str = ""
+    blocks: list[str] = field(default_factory=list)  # finished blocks as safe HTML
+    html: str = ""  # of the whole answer, once it is complete
+    notice: str | None = None
+    _renderer: BlockRenderer = field(default_factory=BlockRenderer)
+
+    @property
+    def tail(self) -> str:
+        """What is not yet a finished block, as plain text."""
+        return self._renderer.tail
+
+    def append(self, text: str) -> None:
+        self.state = SideState.STREAMING
+        self.text += text
+        self.blocks += self._renderer.feed(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a turn ended: ready for a vote (`void_message` is None) or void."""
+
+    void_message: str | None = None
+    can_continue: bool = False
+
+
+class LiveTurn:
+    """One turn of one battle, owned by this process or mirrored from another."""
+
+    def __init__(self, *, battle: str, number: int, prompt: str, slots: Iterable[str]) -> None:
+        self.battle = battle
+        self.number = number
+        self.prompt = prompt
+        self.sides: Mapping[str, LiveSide] = {slot: LiveSide(slot) for slot in slots}
+        self.ended: Ended | None = None
+        self._wakers: set[asyncio.Event] = set()
+
+    @property
+    def readers(self) -> int:
+        return len(self._wakers)
+
+    def changed(self) -> None:
+        for waker in self._wakers:
+            waker.set()
+
+    def end(self, ended: Ended) -> None:
+        self.ended = ended
+        self.changed()
+
+    async def follow(self, interval: float) -> AsyncIterator[ServerEvent]:
+        """Everything from the start of the turn to its end, in frames at most every `interval` s.
+
+        Tokens that arrive between two frames leave as one: coalescing and back-pressure at once,
+        because a slow reader simply asks less often.
+        """
+        loop = asyncio.get_running_loop()
+        waker = asyncio.Event()
+        self._wakers.add(waker)
+        cursors = [_Cursor(side) for side in self.sides.values()]
+        try:
+            yield {"type": "turn.started", "turn": self.number, "prompt": self.prompt}
+            while True:
+                waker.clear()
+                ended = self.ended  # before collecting: what was appended before the end is sent
+                for cursor in cursors:
+                    for event in cursor.collect():
+                        yield event
+                if ended is not None:
+                    yield self._last_event(ended)
+                    return
+                next_frame = loop.time() + interval
+                await waker.wait()
+                if (wait := next_frame - loop.time()) > 0:
+                    await asyncio.sleep(wait)
+        finally:
+            self._wakers.discard(waker)
+
+    def _last_event(self, ended: Ended) -> ServerEvent:
+        if ended.void_message is not None:
+            return {"type": "battle.void", "message": ended.void_message}
+        return {
+            "type": "battle.ready",
+            "turn": self.number,
+            "can_continue": ended.can_continue,
+        }
+
+
+class _Cursor:
+    """How much of one side a reader has been sent."""
+
+    __slots__ = ("_blocks", "_seq", "_side", "_state", "_tail")
+
+    def __init__(self, side: LiveSide) -> None:
+        self._side = side
+        self._state = SideState.QUEUED
+        self._blocks = 0
+        self._tail = 0
+        self._seq = 0
+
+    def collect(self) -> Iterator[ServerEvent]:
+        side = self._side
+        if side.state == SideState.RETRYING != self._state:
+            yield {"type": "slot.retrying", "slot": side.slot}
+        if side.text and self._state in (SideState.QUEUED, SideState.RETRYING):
+            yield {"type": "slot.started", "slot": side.slot}
+        if side.state == SideState.COMPLETE != self._state:
+            yield {
+                "type": "slot.completed",
+                "slot": side.slot,
+                "seq": len(side.text),
+                "html": side.html,
+                "words": len(side.text.split()),
+                "notice": side.notice,
+            }
+        elif len(side.text) > self._seq and side.state != SideState.COMPLETE:
+            yield self._delta()
+        self._state = side.state
+        self._seq = len(side.text)
+
+    def _delta(self) -> ServerEvent:
+        side = self._side
+        event: ServerEvent = {"type": "slot.delta", "slot": side.slot, "seq": len(side.text)}
+        if self._seq == 0:
+            event["reset"] = True
+        tail = side.tail
+        if len(side.blocks) > self._blocks:
+            event["html"] = "".join(side.blocks[self._blocks :])
+            self._blocks = len(side.blocks)
+            self._tail = 0
+        if len(tail) > self._tail:
+            event["text"] = tail[self._tail :]
+        self._tail = len(tail)
+        return event

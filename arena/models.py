@@ -1,0 +1,428 @@
+"""Who meets whom, what they said, who won.
+
+The database refuses what the code should never do: constraints here are the last line, the verb
+modules (`battles`, `votes`, `registration`) the first.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils.text import slugify
+
+from arena import keys
+from arena.backends.base import Target, Timeouts
+
+
+def new_public_id() -> str:
+    """128 random bits: an address that cannot be guessed."""
+    return secrets.token_urlsafe(16)
+
+
+def one_of(field: str, choices: type[models.TextChoices]) -> models.CheckConstraint:
+    return models.CheckConstraint(
+        condition=Q(**{f"{field}__in": choices.values}), name=f"%(class)s_{field}_known"
+    )
+
+
+class Endpoint(models.Model):
+    """A server that answers chat requests in one provider's dialect."""
+
+    name = models.CharField(max_length=100, unique=True)
+    kind = models.CharField(max_length=20, help_text="A key of backends.registry.ADAPTERS.")
+    base_url = models.CharField("base URL", max_length=500)
+    api_key_sealed = models.TextField(blank=True, editable=False)
+    api_key_hint = models.CharField("API key", max_length=8, blank=True, editable=False)
+    enabled = models.BooleanField(default=True, help_text="Off: its models are never drawn.")
+    connect_timeout = models.FloatField(default=5, validators=[MinValueValidator(0.1)])
+    first_token_timeout = models.FloatField(default=30, validators=[MinValueValidator(0.1)])
+    gap_timeout = models.FloatField(default=20, validators=[MinValueValidator(0.1)])
+    total_timeout = models.FloatField(default=180, validators=[MinValueValidator(0.1)])
+    local = models.BooleanField(
+        default=False, editable=False, help_text="Served by this machine's `make run`."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(connect_timeout__gt=0, first_token_timeout__gt=0)
+                & Q(gap_timeout__gt=0, total_timeout__gt=0),
+                name="endpoint_timeouts_positive",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def origin(self) -> tuple[str, str, int | None]:
+        """What a key belongs to. A key must never travel to another origin (CVE-2026-41487)."""
+        parts = urlsplit(self.base_url)
+        return parts.scheme.lower(), (parts.hostname or "").lower(), parts.port
+
+    def set_api_key(self, plain: str) -> None:
+        self.api_key_sealed = keys.encrypt(plain)
+        # Short keys have no tail to show that would not be half of the secret.
+        self.api_key_hint = ("…" + plain[-4:] if len(plain) >= 12 else "set") if plain else ""
+
+    def target(self) -> Target:
+        return Target(
+            kind=self.kind,
+            base_url=self.base_url,
+            api_key=keys.decrypt(self.api_key_sealed),
+            timeouts=Timeouts(
+                connect=self.connect_timeout,
+                first_token=self.first_token_timeout,
+                gap=self.gap_timeout,
+                total=self.total_timeout,
+            ),
+        )
+
+
+class ContestantQuerySet(models.QuerySet["Contestant"]):
+    def drawable(self) -> ContestantQuerySet:
+        """Those a battle may be drawn from now."""
+        return self.filter(
+            status__in=[Contestant.Status.ACTIVE, Contestant.Status.PREVIEW],
+            endpoint__enabled=True,
+            weight__gt=0,
+        ).select_related("endpoint")
+
+
+class ContestantStatus(models.TextChoices):
+    DRAFT = "draft", "Draft: never drawn"
+    PREVIEW = "preview", "Preview: drawn under an anonymous name"
+    ACTIVE = "active", "Active"
+    PAUSED = "paused", "Paused"
+    RETIRED = "retired", "Retired: keeps its votes"
+
+
+class Contestant(models.Model):
+    """One model in the ratings, under one public name, behind one endpoint."""
+
+    Status = ContestantStatus
+    name = models.CharField(max_length=100, unique=True, help_text="Shown after the vote.")
+    slug = models.SlugField(max_length=110, unique=True, editable=False)
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.PROTECT, related_name="contestants")
+    upstream_model = models.CharField(
+        "model at the endpoint", max_length=200, help_text="The `model` sent with each request."
+    )
+    organisation = models.CharField(max_length=100, blank=True)
+    licence = models.CharField(max_length=100, blank=True)
+    licence_url = models.URLField(blank=True)
+    url = models.URLField("home page", blank=True)
+    description = models.TextField(blank=True)
+    parameters = models.CharField(max_length=30, blank=True, help_text="For example 7B.")
+    quantisation = models.CharField(max_length=30, blank=True, help_text="For example Q4_K_M.")
+    context_length = models.PositiveIntegerField(null=True, blank=True, help_text="Tokens.")
+    status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
+    weight = models.FloatField(
+        "sampling weight",
+        default=1.0,
+        validators=[MinValueValidator(0)],
+        help_text="Relative chance of being drawn; 0 is never.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ContestantQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            one_of("status", ContestantStatus),
+            models.CheckConstraint(
+                condition=Q(weight__gte=0), name="contestant_weight_not_negative"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self.slug:
+            self.slug = self._free_slug()
+        super().save(*args, **kwargs)
+
+    def _free_slug(self) -> str:
+        base = slugify(self.name)[:100] or "model"
+        taken = set(Contestant.objects.filter(slug__startswith=base).values_list("slug", flat=True))
+        number = 1
+        while (slug := base if number == 1 else f"{base}-{number}") in taken:
+            number += 1
+        return slug
+
+
+class Voter(models.Model):
+    """Somebody with a browser. Knows no name and no address."""
+
+    key = models.CharField(max_length=32, unique=True, help_text="Random, kept in a signed cookie.")
+    consent_version = models.CharField(max_length=20, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"voter {self.pk}"
+
+
+class Slot(models.TextChoices):
+    A = "a", "A"
+    B = "b", "B"
+
+
+class BattleMode(models.TextChoices):
+    BATTLE = "battle", "Battle"
+    SIDE_BY_SIDE = "side_by_side", "Side by side"
+    DIRECT = "direct", "Direct chat"
+
+
+class BattleState(models.TextChoices):
+    DRAWING = "drawing", "Drawing"
+    STREAMING = "streaming", "Streaming"
+    READY = "ready", "Ready for a vote"
+    VOTED = "voted", "Voted"
+    REVEALED = "revealed", "Revealed"
+    VOID = "void", "Void"
+    EXPIRED = "expired", "Expired"
+    ABANDONED = "abandoned", "Abandoned"
+
+
+class VoidReason(models.TextChoices):
+    FAILED = "failed", "A side could not answer"
+    TOO_LONG = "too_long", "The text is too long for a model"
+    DECLINED = "declined", "The request was declined"
+    INTERRUPTED = "interrupted", "The server was interrupted"
+    STOPPED = "stopped", "Stopped before both models had answered"
+
+
+class Battle(models.Model):
+    Mode = BattleMode
+    State = BattleState
+    VoidReason = VoidReason
+    public_id = models.CharField(max_length=22, unique=True, default=new_public_id, editable=False)
+    mode = models.CharField(max_length=12, choices=Mode, default=Mode.BATTLE)
+    voter = models.ForeignKey(Voter, on_delete=models.PROTECT, related_name="battles")
+    contestant_a = models.ForeignKey(Contestant, on_delete=models.PROTECT, related_name="+")
+    contestant_b = models.ForeignKey(
+        Contestant, on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    state = models.CharField(max_length=10, choices=State, default=State.DRAWING)
+    void_reason = models.CharField(max_length=12, choices=VoidReason, blank=True)
+    # The draw, as it was: inverse-propensity weighting needs the probability of the served pair.
+    pair_probability = models.FloatField(null=True, blank=True)
+    sampler = models.CharField(max_length=30, blank=True, help_text="Name and version.")
+    swapped_sides = models.BooleanField(
+        default=False, help_text="The fair coin: the first model drawn sits on the right."
+    )
+    parameters = models.JSONField(default=dict, help_text="What both models were asked with.")
+    pacing = models.CharField(max_length=10, default="raw")
+    consent_version = models.CharField(max_length=20, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    ready_at = models.DateTimeField(null=True, blank=True)
+    revealed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["voter", "-id"], name="battle_of_voter")]
+        constraints = [
+            one_of("state", BattleState),
+            one_of("mode", BattleMode),
+            models.CheckConstraint(
+                condition=Q(contestant_b__isnull=True) | ~Q(contestant_a=F("contestant_b")),
+                name="battle_two_different_models",
+            ),
+            models.CheckConstraint(
+                condition=Q(mode="direct", contestant_b__isnull=True)
+                | (~Q(mode="direct") & Q(contestant_b__isnull=False)),
+                name="battle_one_model_only_in_direct_chat",
+            ),
+            models.CheckConstraint(
+                condition=~Q(mode="battle") | Q(pair_probability__gt=0, pair_probability__lte=1),
+                name="battle_drawn_with_a_probability",
+            ),
+            models.CheckConstraint(
+                condition=(Q(state="void") & ~Q(void_reason=""))
+                | (~Q(state="void") & Q(void_reason="")),
+                name="battle_void_has_a_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(revealed_at__isnull=True) | Q(state="revealed"),
+                name="battle_revealed_only_when_said_so",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    def contestant(self, slot: str) -> Contestant:
+        chosen = self.contestant_a if slot == Slot.A else self.contestant_b
+        assert chosen is not None
+        return chosen
+
+
+class TurnState(models.TextChoices):
+    RUNNING = "running", "Running"
+    DONE = "done", "Done"
+    VOID = "void", "Void"
+
+
+class Turn(models.Model):
+    """One prompt and the answers to it."""
+
+    State = TurnState
+    battle = models.ForeignKey(Battle, on_delete=models.CASCADE, related_name="turns")
+    number = models.PositiveSmallIntegerField()
+    prompt = models.TextField()
+    state = models.CharField(max_length=8, choices=State, default=State.RUNNING)
+    stop_requested = models.BooleanField(default=False)
+    heartbeat_at = models.DateTimeField(help_text="Last sign of the process that owns the streams.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["battle", "number"]
+        constraints = [
+            one_of("state", TurnState),
+            models.UniqueConstraint(fields=["battle", "number"], name="turn_number_once"),
+            models.CheckConstraint(condition=Q(number__gte=1), name="turn_number_from_one"),
+        ]
+        indexes = [
+            models.Index(fields=["heartbeat_at"], name="turn_running", condition=Q(state="running"))
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.battle_id}/{self.number}"
+
+
+class AnswerState(models.TextChoices):
+    QUEUED = "queued", "Queued"
+    STARTING = "starting", "Starting"
+    STREAMING = "streaming", "Streaming"
+    RETRYING = "retrying", "Retrying"
+    COMPLETE = "complete", "Complete"
+    FAILED = "failed", "Failed"
+
+
+class Answer(models.Model):
+    """What one side said to one prompt."""
+
+    State = AnswerState
+    turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="answers")
+    slot = models.CharField(max_length=1, choices=Slot)
+    contestant = models.ForeignKey(Contestant, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    text = models.TextField(blank=True)
+    reasoning = models.TextField(blank=True)
+    citations = models.JSONField(default=list, blank=True)
+    finish_reason = models.CharField(max_length=20, blank=True)
+    stopped = models.BooleanField(default=False, help_text="Cut by the reader's Stop.")
+    input_tokens = models.PositiveIntegerField(null=True, blank=True)
+    output_tokens = models.PositiveIntegerField(null=True, blank=True)
+    tokens_estimated = models.BooleanField(default=False)
+    first_token_ms = models.PositiveIntegerField(null=True, blank=True)
+    duration_ms = models.PositiveIntegerField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    # For the administrator only: these name the provider.
+    upstream_id = models.CharField(max_length=200, blank=True)
+    error_kind = models.CharField(max_length=24, blank=True)
+    error_detail = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["turn", "slot"]
+        constraints = [
+            one_of("state", AnswerState),
+            one_of("slot", Slot),
+            models.UniqueConstraint(fields=["turn", "slot"], name="answer_slot_once"),
+            models.CheckConstraint(
+                condition=~Q(state="failed") | ~Q(error_kind=""), name="answer_failed_for_a_reason"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.turn_id}{self.slot}"
+
+
+class VoteQuerySet(models.QuerySet["Vote"]):
+    def due(self) -> VoteQuerySet:
+        """Votes whose effect on the pair counts is not yet applied, oldest first."""
+        return self.filter(tally_due=True).order_by("id")
+
+
+class VoteChoice(models.TextChoices):
+    A = "a", "A is better"
+    B = "b", "B is better"
+    TIE = "tie", "Both are good"
+    BOTH_BAD = "both_bad", "Both are bad"
+
+
+class VoteStatus(models.TextChoices):
+    PENDING = "pending", "Pending"
+    COUNTED = "counted", "Counted"
+    HELD = "held", "Held"
+    EXCLUDED = "excluded", "Excluded"
+
+
+class ExclusionReason(models.TextChoices):
+    NAMES_SHOWN = "names_shown", "The models' names were shown"
+    ADMINISTRATOR = "administrator", "Excluded by an administrator"
+
+
+class Vote(models.Model):
+    """One judgement of one battle: inserted once, never deleted, its choice never changed.
+
+    The row is its own outbox entry. `status` says what the vote should be, `tallied` whether the
+    pair counts hold it now, `tally_due` that the two may differ: the worker settles such rows
+    (leaderboard.tally), so a lost, late or repeated Celery message does no harm.
+    """
+
+    Choice = VoteChoice
+    Status = VoteStatus
+    Exclusion = ExclusionReason
+    battle = models.OneToOneField(Battle, on_delete=models.PROTECT, related_name="vote")
+    voter = models.ForeignKey(Voter, on_delete=models.PROTECT, related_name="votes")
+    choice = models.CharField(max_length=8, choices=Choice)
+    turn = models.PositiveSmallIntegerField(help_text="The number of turns judged.")
+    visible_ms = models.PositiveIntegerField(
+        null=True, blank=True, help_text="How long both whole answers were on the voter's screen."
+    )
+    before_finished = models.BooleanField(default=False)
+    tags = models.JSONField(default=list, blank=True)
+    comment = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
+    exclusion_reason = models.CharField(max_length=20, choices=Exclusion, blank=True)
+    tallied = models.BooleanField(default=False)
+    tally_due = models.BooleanField(default=True)
+
+    objects = VoteQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            one_of("choice", VoteChoice),
+            one_of("status", VoteStatus),
+            models.CheckConstraint(
+                condition=(Q(status="excluded") & ~Q(exclusion_reason=""))
+                | (~Q(status="excluded") & Q(exclusion_reason="")),
+                name="vote_excluded_for_a_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(tally_due=True)
+                | Q(status="counted", tallied=True)
+                | Q(status__in=["held", "excluded"], tallied=False),
+                name="vote_settled_means_settled",
+            ),
+        ]
+        indexes = [
+            # Keeps the sweep O(pending), whatever the number of votes.
+            models.Index(fields=["id"], name="vote_tally_due", condition=Q(tally_due=True)),
+            models.Index(fields=["voter", "created_at"], name="vote_of_voter"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.battle_id}: {self.choice}"

@@ -1,0 +1,123 @@
+"""What all of it means: pair counts, and immutable snapshots of the ratings they give."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from arena.models import Contestant
+
+
+class Category(models.Model):
+    """A slice of the votes with a leaderboard of its own."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=100)
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "name"]
+        verbose_name_plural = "categories"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+OVERALL = "overall"
+
+
+class PairCount(models.Model):
+    """How often a pair's battles ended one way. A cache of the counted votes.
+
+    `lo` is the contestant with the smaller id. A snapshot reads these rows and nothing else, so a
+    refresh costs the same at ten thousand votes and at a billion.
+    """
+
+    class Outcome(models.TextChoices):
+        LO = "lo", "The smaller id won"
+        HI = "hi", "The larger id won"
+        TIE = "tie", "Both good"
+        BOTH_BAD = "both_bad", "Both bad"
+
+    category = models.ForeignKey(Category, on_delete=models.CASCADE)
+    lo = models.ForeignKey(Contestant, on_delete=models.PROTECT, related_name="+")
+    hi = models.ForeignKey(Contestant, on_delete=models.PROTECT, related_name="+")
+    outcome = models.CharField(max_length=8, choices=Outcome)
+    n = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["category", "lo", "hi", "outcome"], name="pair_count_once"
+            ),
+            models.CheckConstraint(condition=Q(lo__lt=F("hi")), name="pair_count_lo_before_hi"),
+            models.CheckConstraint(condition=Q(n__gte=0), name="pair_count_not_negative"),
+            models.CheckConstraint(
+                condition=Q(outcome__in=["lo", "hi", "tie", "both_bad"]),
+                name="pair_count_outcome_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.lo_id}–{self.hi_id} {self.outcome}: {self.n}"
+
+
+class Snapshot(models.Model):
+    """One published computation. Never changed: the next one is a new row."""
+
+    category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="snapshots")
+    method = models.CharField(max_length=20)
+    configuration = models.JSONField()
+    code_version = models.CharField(max_length=40)
+    data_hash = models.CharField(max_length=64, help_text="SHA-256 of the inputs.")
+    votes_counted = models.PositiveBigIntegerField()
+    votes_excluded = models.JSONField(default=dict, help_text="By reason.")
+    published_at = models.DateTimeField(auto_now_add=True)
+    superseded = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            # Two simultaneous computations publish one snapshot.
+            models.UniqueConstraint(
+                fields=["category", "method"],
+                condition=Q(superseded=False),
+                name="snapshot_one_current",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.category} #{self.pk}"
+
+
+class Rating(models.Model):
+    """One contestant's line in one snapshot. NULL where no honest number exists."""
+
+    class Status(models.TextChoices):
+        OK = "ok", "Rated"
+        PROVISIONAL = "provisional", "Its votes do not place it yet"
+        SEPARATED = "separated", "No battle links it to the rated models"
+        UNRATED = "unrated", "No votes yet"
+
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="ratings")
+    contestant = models.ForeignKey(Contestant, on_delete=models.PROTECT, related_name="ratings")
+    status = models.CharField(max_length=12, choices=Status)
+    rating = models.FloatField(null=True)
+    lower = models.FloatField(null=True)
+    upper = models.FloatField(null=True)
+    rank = models.PositiveIntegerField(null=True)
+    votes = models.PositiveBigIntegerField()
+
+    class Meta:
+        ordering = ["snapshot", F("rank").asc(nulls_last=True), "-rating"]
+        constraints = [
+            models.UniqueConstraint(fields=["snapshot", "contestant"], name="rating_once"),
+            models.CheckConstraint(
+                condition=Q(rating__isnull=True, lower__isnull=True, upper__isnull=True, rank__isnull=True)
+                | Q(lower__lte=F("rating"), upper__gte=F("rating"), rank__gte=1),
+                name="rating_inside_its_interval",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contestant_id}: {self.rating}"

@@ -1,0 +1,28 @@
+"""The settings of the suite: the demo's, in a data folder that is thrown away."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+_folder = tempfile.mkdtemp(prefix="arena-tests-")
+atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+os.environ.update(
+    ARENA_PROFILE="demo",
+    ARENA_DATA_DIR=_folder,
+    DATABASE_URL=os.environ.get("ARENA_SUITE_DATABASE_URL", ""),
+    REDIS_URL="",
+)
+if not os.environ["DATABASE_URL"]:
+    del os.environ["DATABASE_URL"]
+
+from config.settings import *  # noqa: E402, F403
+from config.settings import DATABASES  # noqa: E402
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# A file, not memory: consumers and workers reach the database from other threads.
+DATABASES["default"]["TEST"] = (
+    {"NAME": f"{_folder}/test.sqlite3"}
+    if DATABASES["default"]["ENGINE"].endswith("sqlite3")
+    else {"NAME": "arena_test"}
+)
