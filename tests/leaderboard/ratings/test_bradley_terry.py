@@ -9,24 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leaderboard.ratings.bradley_terry import fit_bt
-from leaderboard.ratings.counts import Outcome, PairCounts, aggregate
+from leaderboard.ratings.counts import Outcome, PairCounts
 from leaderboard.ratings.evidence import Status
 from leaderboard.ratings.fit import ELO_PER_LOG_ODDS, Anchor, Mean
 
 from . import vote_files
+from .synthetic import random_counts
 
 # every model beats every other at least once: connected whatever is added to it
 EVERYBODY_BEATS_EVERYBODY = np.ones((5, 5), dtype=int) - np.eye(5, dtype=int)
-
-
-def random_counts(seed: int, models: int = 12, votes: int = 3000) -> PairCounts:
-    rng = np.random.default_rng(seed)
-    strength = rng.normal(0, 0.7, models)
-    a = rng.integers(models, size=votes)
-    b = (a + rng.integers(1, models, size=votes)) % models
-    wins = rng.random(votes) < 1 / (1 + np.exp(strength[b] - strength[a]))
-    outcome = np.where(rng.random(votes) < 0.25, rng.integers(2, 4, votes), np.where(wins, 0, 1))
-    return aggregate(a, b, outcome, models)
 
 
 # --- against what others computed from the same votes ---

@@ -1,0 +1,266 @@
+"""Bootstrap of a Bradley-Terry fit, from the counts: no vote is ever read again.
+
+Resampling N votes with replacement makes the cells multinomial; a Poisson draw per cell does the
+same with N itself free, and costs less. It never asks which vote came from whom, so it knows no
+more of clustered votes than the sandwich does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
+from scipy.special import expit, pdtr
+
+from .bradley_terry import information_inverse, maximise
+from .counts import IntArray
+from .evidence import Evidence, FloatArray, IndexArray, Status, standing
+from .fit import Fit, Interval, in_gauge
+from .rank import rank_by_point
+
+TOLERANCE = 1e-6  # log-odds, 0.0002 Elo: far below what resampling itself leaves uncertain
+CHORD_STEPS = 30
+CELLS_AT_ONCE = 500_000  # pairs times replicas held in memory together, 4 MB per array
+TABLE_TO = 40
+
+
+@dataclass(frozen=True, eq=False)
+class RankInterval:
+    """Best and worst rank [M] each over the replicas at `level`; 0 for a model that has no rank."""
+
+    best: IntArray
+    worst: IntArray
+    level: float
+
+
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """Replicas of a fit.
+
+    `fit`      the fit that was resampled.
+    `replicas` [rounds, M] Elo ratings in the gauge of the fit. NaN where the replica's votes give
+               the model no finite rating, and throughout for models that the fit itself does not
+               rank.
+    `seed`     what the draws came from; same fit and seed, same bits.
+    """
+
+    fit: Fit
+    replicas: FloatArray
+    seed: int
+
+    def unresolved(self) -> FloatArray:
+        """[M] share of the replicas that give the model no finite rating."""
+        share: FloatArray = np.isnan(self.replicas).mean(axis=0)
+        return share
+
+    def standard_errors(self) -> FloatArray:
+        """[M] standard deviation over the replicas that rate the model; NaN for fewer than two."""
+        rated = (~np.isnan(self.replicas)).sum(axis=0)
+        errors = np.full(self.replicas.shape[1], np.nan)
+        enough = rated > 1
+        errors[enough] = np.nanstd(self.replicas[:, enough], axis=0, ddof=1)
+        return errors
+
+    def interval(self, level: float = 0.95) -> Interval:
+        """Percentile interval, NumPy's linear quantiles as in FastChat.
+
+        A replica in which the model has no finite rating speaks for no bound at all: a bound is
+        infinite when such replicas are more than its tail. With R replicas the interval is about
+        a fraction 5.5/R too narrow; FastChat's and arena-rank's 100 rounds lose 5 to 7 %.
+        """
+        low, high = _tails(level)
+        unranked = self._unranked()
+        return Interval(
+            _quantile(self.replicas, low, missing=-np.inf, leave_out=unranked),
+            _quantile(self.replicas, high, missing=np.inf, leave_out=unranked),
+            level,
+        )
+
+    def rank_interval(self, level: float = 0.95) -> RankInterval:
+        """Percentile interval of each model's rank by rating among the ranked models (compar:IA).
+
+        A replica without a finite rating of the model could put it anywhere.
+        """
+        low, high = _tails(level)
+        unranked = self._unranked()
+        ranks = rank_by_point(self.replicas)
+        missing = ranks == 0
+        best = np.quantile(np.where(missing, 1, ranks), low, axis=0, method="lower")
+        last = int((~unranked).sum())
+        worst = np.quantile(np.where(missing, last, ranks), high, axis=0, method="higher")
+        best[unranked] = worst[unranked] = 0
+        return RankInterval(best.astype(np.int64), worst.astype(np.int64), level)
+
+    def _unranked(self) -> npt.NDArray[np.bool_]:
+        return np.array([s is not Status.OK for s in self.fit.status], dtype=bool)
+
+
+def bootstrap(fit: Fit, rounds: int = 1000, seed: int = 0) -> Bootstrap:
+    """Resample the votes of `fit` and rate its models again, `rounds` times.
+
+    All replicas are solved together from the point estimate with its own inverse information
+    (chord Newton); the few that do not contract, or whose votes fall apart, are sorted out one by
+    one. Pair weights stay those of the fit. Raises ValueError for less than one round.
+    """
+    if rounds < 1:
+        raise ValueError("a bootstrap has at least one round")
+    strengths = np.full((rounds, len(fit.models)), np.nan)
+    if fit.main.size:
+        strengths[:, fit.main] = _Resampler(fit).replicas(rounds, np.random.default_rng(seed))
+    ranked = np.array([s is Status.OK for s in fit.status], dtype=bool)
+    replicas = in_gauge(strengths, fit.gauge, fit.models)
+    replicas[:, ~ranked] = np.nan
+    return Bootstrap(fit, replicas, seed)
+
+
+class _Resampler:
+    """The pairs of a fit as rows, so that a batch of replicas is one array per quantity."""
+
+    def __init__(self, fit: Fit) -> None:
+        evidence = fit.evidence
+        self.size = fit.main.size
+        self.point = fit.log_odds[fit.main]
+        self.evidence = evidence
+        votes = np.triu(evidence.wins + evidence.wins.T + evidence.ties, k=1)
+        self.lo, self.hi = np.nonzero(votes)
+        pairs = self.lo.size
+        self.wins = evidence.wins[self.lo, self.hi]
+        self.losses = evidence.wins[self.hi, self.lo]
+        self.ties = evidence.ties[self.lo, self.hi]
+        self.weight = evidence.weight[self.lo, self.hi]
+        # [M, pairs]: +1 where the model comes first in the pair, -1 where it comes second
+        row = np.concatenate([self.lo, self.hi])
+        column = np.tile(np.arange(pairs), 2)
+        sign = np.repeat([1.0, -1.0], pairs)
+        self.incidence = csr_array((sign, (row, column)), shape=(self.size, pairs))
+        self.tree = self._strongest_tree(votes)
+        p = expit(self.point[:, np.newaxis] - self.point)
+        scores = evidence.scores
+        totals = scores + scores.T
+        self.inverse = information_inverse(totals * p * p.T, totals)
+
+    def _strongest_tree(self, votes: FloatArray) -> IndexArray:
+        """The pairs of the spanning tree with most votes: while all have some, all is linked."""
+        tree = minimum_spanning_tree(csr_array(-votes)).tocoo()
+        at = np.zeros((self.size, self.size), dtype=np.intp)
+        at[self.lo, self.hi] = np.arange(self.lo.size)
+        edges = np.sort(np.stack([tree.row, tree.col]), axis=0)
+        pairs: IndexArray = at[edges[0], edges[1]]
+        return pairs
+
+    def replicas(self, rounds: int, rng: np.random.Generator) -> FloatArray:
+        """[rounds, M] strengths, each replica aligned with the point estimate where it is rated."""
+        batch = max(1, CELLS_AT_ONCE // self.lo.size)
+        parts = [self._batch(min(batch, rounds - done), rng) for done in range(0, rounds, batch)]
+        return np.concatenate(parts)
+
+    def _batch(self, rounds: int, rng: np.random.Generator) -> FloatArray:
+        wins = poisson(self.wins, rounds, rng)
+        losses = poisson(self.losses, rounds, rng)
+        ties = poisson(self.ties, rounds, rng)
+        totals = wins + losses + ties
+        weight = self.weight[:, np.newaxis]
+        strengths, settled = self._solve(weight * (wins + 0.5 * ties), weight * totals)
+        for r in np.flatnonzero(~(settled & self._linked(totals))):
+            strengths[:, r] = self._alone(wins[:, r], losses[:, r], ties[:, r])
+        return strengths.T
+
+    def _solve(
+        self, points: FloatArray, totals: FloatArray
+    ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+        """Chord Newton on [pairs, R] points of the first and totals: ([M, R], [R] contracted)."""
+        observed = self.incidence @ points
+        strengths = np.repeat(self.point[:, np.newaxis], points.shape[1], axis=1)
+        settled = np.zeros(points.shape[1], dtype=bool)
+        open_ = np.arange(points.shape[1])
+        for _ in range(CHORD_STEPS):
+            odds = np.exp(strengths[:, open_])
+            first = odds[self.lo]
+            expected = self.incidence @ (totals[:, open_] * (first / (first + odds[self.hi])))
+            step = self.inverse @ (observed[:, open_] - expected)
+            strengths[:, open_] += step
+            moved = np.abs(step).max(axis=0)
+            settled[open_[moved < TOLERANCE]] = True
+            open_ = open_[(moved >= TOLERANCE) & (moved < 10.0)]
+            if open_.size == 0:
+                break
+        return strengths, settled
+
+    def _linked(self, totals: IntArray) -> npt.NDArray[np.bool_]:
+        """[R] whether the pairs that have votes in the replica link all models.
+
+        A model that lost all its votes, or an island that lost all its bridges, leaves no gradient:
+        the chord step would take its old place for an answer.
+        """
+        linked = np.asarray((totals[self.tree] > 0).all(axis=0))
+        for r in np.flatnonzero(~linked):
+            seen = totals[:, r] > 0
+            graph = csr_array(
+                (np.ones(int(seen.sum())), (self.lo[seen], self.hi[seen])),
+                shape=(self.size, self.size),
+            )
+            linked[r] = connected_components(graph, directed=False)[0] == 1
+        return linked
+
+    def _alone(self, wins: IntArray, losses: IntArray, ties: IntArray) -> FloatArray:
+        """[M] strengths of one replica by itself, NaN for models that its votes cannot place."""
+        won, even = np.zeros((2, self.size, self.size))
+        won[self.lo, self.hi], won[self.hi, self.lo] = wins, losses
+        even[self.lo, self.hi] = even[self.hi, self.lo] = ties
+        evidence = Evidence(won, even, self.evidence.weight)
+        main = standing(evidence).main
+        strengths = np.full(self.size, np.nan)
+        start = self.point[main] - self.point[main].mean() if main.size else self.point[main]
+        solution = maximise(evidence.restricted_to(main), tol=TOLERANCE, start=start)
+        if main.size and solution.converged:
+            # the missing ones take no part in the mean: keep the others where they were on average
+            strengths[main] = solution.log_odds + self.point[main].mean()
+        return strengths
+
+
+@cache
+def _poisson_table() -> npt.NDArray[np.uint8]:
+    """Row c: the 65536 equally likely values of a Poisson variable of mean c, c <= TABLE_TO."""
+    middle = (np.arange(65536) + 0.5) / 65536
+    values = np.arange(128)
+    return np.stack(
+        [np.searchsorted(pdtr(values, mean), middle) for mean in range(TABLE_TO + 1)]
+    ).astype(np.uint8)
+
+
+def poisson(means: FloatArray, rounds: int, rng: np.random.Generator) -> IntArray:
+    """[P, rounds] Poisson draws for [P] whole means.
+
+    Small means come from a table of quantiles (ten times faster than the generator's own, exact to
+    1/65536 in every probability), large ones from the generator.
+    """
+    draws = np.zeros((means.size, rounds), dtype=np.int64)
+    large = means > TABLE_TO
+    draws[large] = rng.poisson(means[large, np.newaxis], (int(large.sum()), rounds))
+    small = (means > 0) & ~large
+    at = rng.integers(0, 65536, (int(small.sum()), rounds), dtype=np.uint16)
+    row = means[small].astype(np.intp)[:, np.newaxis] * 65536
+    draws[small] = _poisson_table().ravel().take(row + at)
+    return draws
+
+
+def _tails(level: float) -> tuple[float, float]:
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"a level lies between 0 and 1, not {level!r}")
+    return 0.5 - level / 2.0, 0.5 + level / 2.0
+
+
+def _quantile(
+    replicas: FloatArray, q: float, *, missing: float, leave_out: npt.NDArray[np.bool_]
+) -> FloatArray:
+    """[M] quantiles over the replicas, NaN counted as `missing` (an infinity)."""
+    filled = np.where(np.isnan(replicas), missing, replicas)
+    with np.errstate(invalid="ignore"):  # between an infinity and a number lies the infinity
+        bounds: FloatArray = np.quantile(filled, q, axis=0)
+    bounds[np.isnan(bounds)] = missing
+    bounds[leave_out] = np.nan
+    return bounds
