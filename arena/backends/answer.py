@@ -109,14 +109,14 @@ class Answer:
     def text(self, text: Any) -> None:
         """Visible words. `None` and "" are nothing; anything but text breaks the dialect."""
         if text:
-            self._show(self._text.push(_expect_text(text)))
+            self._show(self._text.push(expect_text(text)))
         elif text is not None:
-            _expect_text(text)
+            expect_text(text)
 
     def reasoning(self, text: Any) -> None:
         """Words the model thought and did not say."""
         if text:
-            text = self._reasoning.push(_expect_text(text))
+            text = self._reasoning.push(expect_text(text))
             if text:
                 self._events.append(ReasoningDelta(text))
 
@@ -189,7 +189,8 @@ class Answer:
         self._events.append(TextDelta(text))
 
 
-def _expect_text(value: Any) -> str:
+def expect_text(value: Any) -> str:
+    """The value if it is text. Raises BackendError(PROTOCOL)."""
     if not isinstance(value, str):
         raise BackendError(ErrorKind.PROTOCOL, f"text expected, got {type(value).__name__}")
     return value

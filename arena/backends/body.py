@@ -78,11 +78,13 @@ class BodyParser:
         return self._answer.take()
 
     def close(self) -> list[Event]:
-        if self._failure is None and self._take == self._document and not self._answer.over:
-            self._objects(decode_json(self._buffer))
-            self._answer.over = True
         if self._failure is not None:
             raise self._failure
+        if self._take == self._document:
+            self._objects(decode_json(self._buffer))
+            self._answer.over = True
+        elif self._take == self._json_lines and not self._answer.over:
+            self._last_line()
         return self._answer.close()
 
     def _sniff(self, data: bytes) -> None:
@@ -127,6 +129,14 @@ class BodyParser:
                     return
         self._check(len(self._buffer), MAX_LINE)
 
+    def _last_line(self) -> None:
+        """A line whose end did not come. Cut short it says nothing: `Answer` knows what misses."""
+        try:
+            content = decode_json(self._buffer)
+        except BackendError:
+            return
+        self._objects(content)
+
     def _document(self, data: bytes) -> None:
         self._buffer += data
         self._check(len(self._buffer), MAX_DOCUMENT)
@@ -135,7 +145,7 @@ class BodyParser:
         """One object, or the list of them that Gemini sends where no event stream was asked for."""
         for item in content if isinstance(content, list) else [content]:
             if not isinstance(item, dict):
-                raise BackendError(ErrorKind.PROTOCOL, f"not an object: {str(item)[:200]}")
+                raise BackendError(ErrorKind.PROTOCOL, f"{type(item).__name__}, not an object")
             self._read(self._answer, item)
 
     @staticmethod
@@ -159,3 +169,23 @@ def names_in(body: bytes, field: str, key: str) -> list[str]:
         raise BackendError(ErrorKind.PROTOCOL, f"no list of models: {body[:200]!r}")
     names = [item.get(key) for item in items if isinstance(item, dict)]
     return [clean(name) for name in names if isinstance(name, str) and name]
+
+
+def object_in(content: dict[str, Any], key: str) -> dict[str, Any]:
+    """The object under `key`; missing and null are an empty one. Raises BackendError(PROTOCOL)."""
+    value = content.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BackendError(ErrorKind.PROTOCOL, f"{key}: an object expected")
+    return value
+
+
+def list_in(content: dict[str, Any], key: str) -> list[Any]:
+    """The list under `key`; missing and null are an empty one. Raises BackendError(PROTOCOL)."""
+    value = content.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise BackendError(ErrorKind.PROTOCOL, f"{key}: a list expected")
+    return value

@@ -110,7 +110,9 @@ def stream_error(content: Any) -> BackendError:
     else:
         kind = ErrorKind.UPSTREAM
     return BackendError(
-        kind, clean(message or str(content))[:MAX_DETAIL], retry_after=_retry_after({}, content)
+        kind,
+        clean(message or _excerpt(content))[:MAX_DETAIL],
+        retry_after=_retry_after({}, content),
     )
 
 
@@ -159,11 +161,18 @@ def _read(content: Any) -> tuple[str, set[str]]:
                     message = value
                     break
                 if key == "detail" and value:
-                    message = json.dumps(value)
+                    message = _excerpt(value)
                     break
     if isinstance(content, str):
         message = content
     return message, codes
+
+
+def _excerpt(content: Any) -> str:
+    try:
+        return json.dumps(content)
+    except RecursionError:
+        return "nested too deeply to show"
 
 
 def _parts(content: Any, depth: int = 0) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from arena.backends.answer import Answer
+from arena.backends.answer import Answer, expect_text
 from arena.backends.base import (
     BackendError,
     ChatRequest,
@@ -19,7 +19,7 @@ from arena.backends.base import (
     Parser,
     Target,
 )
-from arena.backends.body import BodyParser, names_in
+from arena.backends.body import BodyParser, list_in, names_in, object_in
 from arena.backends.errors import response_error, stream_error
 from arena.backends.urls import host_of, join
 
@@ -90,41 +90,46 @@ def read(answer: Answer, chunk: dict[str, Any]) -> None:
     """One `chat.completion.chunk`, or one whole `chat.completion`."""
     if chunk.get("error") or chunk.get("object") == "error":
         raise stream_error(chunk)
-    choices = chunk.get("choices")
-    if choices is None and chunk.get("detail"):
+    if chunk.get("detail") and "choices" not in chunk:
         raise stream_error(chunk)
     answer.upstream_id(chunk.get("id"))
-    for choice in _list(choices):
+    for choice in list_in(chunk, "choices"):
         if not isinstance(choice, dict):
             raise BackendError(ErrorKind.PROTOCOL, "a choice is not an object")
-        if choice.get("index", 0) in (0, None):
+        if not choice.get("index"):  # 0, null or missing; others belong to an `n` we never ask for
             _read_choice(answer, choice)
-    _read_sources(answer, chunk)
+    # Perplexity: the same list in every chunk
+    for result in list_in(chunk, "search_results"):
+        if isinstance(result, dict):
+            answer.citation(result.get("url"), result.get("title"))
+    for url in list_in(chunk, "citations"):
+        answer.citation(url)
     usage = chunk.get("usage")
     if isinstance(usage, dict):
         answer.usage(usage.get("prompt_tokens"), usage.get("completion_tokens"))
 
 
 def _read_choice(answer: Answer, choice: dict[str, Any]) -> None:
-    message = choice.get("delta") or choice.get("message") or {}
-    if not isinstance(message, dict):
-        raise BackendError(ErrorKind.PROTOCOL, "a delta is not an object")
+    message = object_in(choice, "delta") or object_in(choice, "message")
     answer.reasoning(message.get("reasoning_content") or message.get("reasoning"))
     content = message.get("content")
     if isinstance(content, list):
         for part in content:
             _read_part(answer, part)
     else:
-        answer.text(content or message.get("refusal"))
-    for note in _list(message.get("annotations")):
+        answer.text(content)
+    if not content:
+        answer.text(message.get("refusal"))  # what a declining model says instead
+    for note in list_in(message, "annotations"):
         source = note.get("url_citation") if isinstance(note, dict) else None
         if isinstance(source, dict):
             answer.citation(source.get("url"), source.get("title"))
     reason = choice.get("finish_reason")
     if reason:
+        reason = expect_text(reason)
         if reason in _FAILED:
             raise BackendError(ErrorKind.UPSTREAM, f"finish_reason {reason!r}")
-        answer.finish(_FINISH.get(str(reason), FinishReason.OTHER), str(reason))
+        answer.finish(_FINISH.get(reason, FinishReason.OTHER), reason)
 
 
 def _read_part(answer: Answer, part: Any) -> None:
@@ -133,24 +138,8 @@ def _read_part(answer: Answer, part: Any) -> None:
         answer.text(part)
     elif isinstance(part, dict):
         if part.get("type") == "thinking":
-            for thought in _list(part.get("thinking")):
+            for thought in list_in(part, "thinking"):
                 if isinstance(thought, dict):
                     answer.reasoning(thought.get("text"))
         else:
             answer.text(part.get("text"))
-
-
-def _read_sources(answer: Answer, chunk: dict[str, Any]) -> None:
-    for result in _list(chunk.get("search_results")):
-        if isinstance(result, dict):
-            answer.citation(result.get("url"), result.get("title"))
-    for url in _list(chunk.get("citations")):
-        answer.citation(url)
-
-
-def _list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise BackendError(ErrorKind.PROTOCOL, f"a list expected, got {type(value).__name__}")
-    return value
