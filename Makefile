@@ -2,6 +2,7 @@
 PYTHON ?= python3
 MODELS ?= small
 T ?=
+PORT ?= 8000
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -34,6 +35,7 @@ run: .venv/installed
 else
 run: .venv/installed .venv/installed-models
 endif
+run: export PORT := $(PORT)
 run: ## install, migrate and start the site with small local models (MODELS=small|standard|full|none, GGUF=path, PORT=8000)
 	@exec $(BIN)/python manage.py run --models $(MODELS) $(if $(GGUF),--gguf "$(GGUF)")
 

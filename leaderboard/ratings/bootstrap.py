@@ -7,7 +7,6 @@ more of clustered votes than the sandwich does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -19,8 +18,8 @@ from scipy.special import expit, pdtr
 from .bradley_terry import information_inverse, maximise
 from .counts import IntArray
 from .evidence import Evidence, FloatArray, IndexArray, Status, standing
-from .fit import Fit, Interval, in_gauge
-from .rank import rank_by_point
+from .fit import Fit, in_gauge
+from .replicas import Replicas
 
 TOLERANCE = 1e-6  # log-odds, 0.0002 Elo: far below what resampling itself leaves uncertain
 CHORD_STEPS = 30
@@ -28,78 +27,7 @@ CELLS_AT_ONCE = 500_000  # pairs times replicas held in memory together, 4 MB pe
 TABLE_TO = 40
 
 
-@dataclass(frozen=True, eq=False)
-class RankInterval:
-    """Best and worst rank [M] each over the replicas at `level`; 0 for a model that has no rank."""
-
-    best: IntArray
-    worst: IntArray
-    level: float
-
-
-@dataclass(frozen=True, eq=False)
-class Bootstrap:
-    """Replicas of a fit.
-
-    `fit`      the fit that was resampled.
-    `replicas` [rounds, M] Elo ratings in the gauge of the fit. NaN where the replica's votes give
-               the model no finite rating, and throughout for models that the fit itself does not
-               rank.
-    `seed`     what the draws came from; same fit and seed, same bits.
-    """
-
-    fit: Fit
-    replicas: FloatArray
-    seed: int
-
-    def unresolved(self) -> FloatArray:
-        """[M] share of the replicas that give the model no finite rating."""
-        share: FloatArray = np.isnan(self.replicas).mean(axis=0)
-        return share
-
-    def standard_errors(self) -> FloatArray:
-        """[M] standard deviation over the replicas that rate the model; NaN for fewer than two."""
-        rated = (~np.isnan(self.replicas)).sum(axis=0)
-        errors = np.full(self.replicas.shape[1], np.nan)
-        enough = rated > 1
-        errors[enough] = np.nanstd(self.replicas[:, enough], axis=0, ddof=1)
-        return errors
-
-    def interval(self, level: float = 0.95) -> Interval:
-        """Percentile interval, NumPy's linear quantiles as in FastChat.
-
-        A replica in which the model has no finite rating speaks for no bound at all: a bound is
-        infinite when such replicas are more than its tail. With R replicas the interval is about
-        a fraction 5.5/R too narrow; FastChat's and arena-rank's 100 rounds lose 5 to 7 %.
-        """
-        low, high = _tails(level)
-        unranked = self._unranked()
-        return Interval(
-            _quantile(self.replicas, low, missing=-np.inf, leave_out=unranked),
-            _quantile(self.replicas, high, missing=np.inf, leave_out=unranked),
-            level,
-        )
-
-    def rank_interval(self, level: float = 0.95) -> RankInterval:
-        """Percentile interval of each model's rank by rating among the ranked models (compar:IA).
-
-        A replica without a finite rating of the model could put it anywhere.
-        """
-        low, high = _tails(level)
-        unranked = self._unranked()
-        ranks = rank_by_point(self.replicas)
-        missing = ranks == 0
-        best = np.quantile(np.where(missing, 1, ranks), low, axis=0, method="lower")
-        last = int((~unranked).sum())
-        worst = np.quantile(np.where(missing, last, ranks), high, axis=0, method="higher")
-        best[unranked] = worst[unranked] = 0
-        return RankInterval(best.astype(np.int64), worst.astype(np.int64), level)
-
-    def _unranked(self) -> npt.NDArray[np.bool_]:
-        return np.array([s is not Status.OK for s in self.fit.status], dtype=bool)
-
-
-def bootstrap(fit: Fit, rounds: int = 1000, seed: int = 0) -> Bootstrap:
+def bootstrap(fit: Fit, rounds: int = 1000, seed: int = 0) -> Replicas:
     """Resample the votes of `fit` and rate its models again, `rounds` times.
 
     All replicas are solved together from the point estimate with its own inverse information
@@ -112,9 +40,9 @@ def bootstrap(fit: Fit, rounds: int = 1000, seed: int = 0) -> Bootstrap:
     if fit.main.size:
         strengths[:, fit.main] = _Resampler(fit).replicas(rounds, np.random.default_rng(seed))
     ranked = np.array([s is Status.OK for s in fit.status], dtype=bool)
-    replicas = in_gauge(strengths, fit.gauge, fit.models)
-    replicas[:, ~ranked] = np.nan
-    return Bootstrap(fit, replicas, seed)
+    ratings = in_gauge(strengths, fit.gauge, fit.models)
+    ratings[:, ~ranked] = np.nan
+    return Replicas(fit.models, ranked, ratings, seed)
 
 
 class _Resampler:
@@ -246,21 +174,3 @@ def poisson(means: FloatArray, rounds: int, rng: np.random.Generator) -> IntArra
     row = means[small].astype(np.intp)[:, np.newaxis] * 65536
     draws[small] = _poisson_table().ravel().take(row + at)
     return draws
-
-
-def _tails(level: float) -> tuple[float, float]:
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"a level lies between 0 and 1, not {level!r}")
-    return 0.5 - level / 2.0, 0.5 + level / 2.0
-
-
-def _quantile(
-    replicas: FloatArray, q: float, *, missing: float, leave_out: npt.NDArray[np.bool_]
-) -> FloatArray:
-    """[M] quantiles over the replicas, NaN counted as `missing` (an infinity)."""
-    filled = np.where(np.isnan(replicas), missing, replicas)
-    with np.errstate(invalid="ignore"):  # between an infinity and a number lies the infinity
-        bounds: FloatArray = np.quantile(filled, q, axis=0)
-    bounds[np.isnan(bounds)] = missing
-    bounds[leave_out] = np.nan
-    return bounds

@@ -239,16 +239,7 @@ def aggregate(
     `outcomes` holds `Outcome` values. The counts' model ids are the integers themselves.
     Raises ValueError when lengths differ or a value is out of range.
     """
-    first, second, outcome = (_integers(x) for x in (a_ids, b_ids, outcomes))
-    if not first.shape == second.shape == outcome.shape:
-        raise ValueError("a_ids, b_ids and outcomes differ in length")
-    for name, ids, bound in (
-        ("a_ids", first, n_models),
-        ("b_ids", second, n_models),
-        ("outcomes", outcome, len(Outcome)),
-    ):
-        if ids.size and (ids.min() < 0 or ids.max() >= bound):
-            raise ValueError(f"{name} holds a value outside 0 … {bound - 1}")
+    first, second, outcome = vote_arrays(a_ids, b_ids, outcomes, n_models)
     # one key per (outcome, first, second): the votes are passed over once
     key = (outcome.astype(np.int64) * n_models + first) * n_models + second
     tally = np.bincount(key, minlength=len(Outcome) * n_models * n_models)
@@ -260,6 +251,23 @@ def aggregate(
         cube[Outcome.TIE] + cube[Outcome.TIE].T,
         cube[Outcome.BOTH_BAD] + cube[Outcome.BOTH_BAD].T,
     )
+
+
+def vote_arrays(
+    a_ids: npt.ArrayLike, b_ids: npt.ArrayLike, outcomes: npt.ArrayLike, n_models: int
+) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+    """The three as integer arrays [N], checked. Raises ValueError as `aggregate` says."""
+    first, second, outcome = (_integers(x) for x in (a_ids, b_ids, outcomes))
+    if not first.shape == second.shape == outcome.shape:
+        raise ValueError("a_ids, b_ids and outcomes differ in length")
+    for name, ids, bound in (
+        ("a_ids", first, n_models),
+        ("b_ids", second, n_models),
+        ("outcomes", outcome, len(Outcome)),
+    ):
+        if ids.size and (ids.min() < 0 or ids.max() >= bound):
+            raise ValueError(f"{name} holds a value outside 0 … {bound - 1}")
+    return first, second, outcome
 
 
 def _integers(values: npt.ArrayLike) -> npt.NDArray[np.integer]:

@@ -52,7 +52,7 @@ def test_percentiles_agree_with_fastchats_thousand_rounds(shared_data: Path) -> 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
     fit = fit_bt(random_counts(22))
-    one, two, other = (bootstrap(fit, 50, seed=s).replicas for s in (5, 5, 6))
+    one, two, other = (bootstrap(fit, 50, seed=s).ratings for s in (5, 5, 6))
     assert one.tobytes() == two.tobytes()
     assert not np.array_equal(one, other)
 
@@ -61,9 +61,9 @@ def test_solving_replicas_together_gives_what_each_gives_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fit = fit_bt(random_counts(23, models=15, votes=900))
-    together = bootstrap(fit, 40).replicas
+    together = bootstrap(fit, 40).ratings
     monkeypatch.setattr(module, "CHORD_STEPS", 0)
-    alone = bootstrap(fit, 40).replicas
+    alone = bootstrap(fit, 40).ratings
     assert not np.isnan(together).any()
     assert np.abs(together - alone).max() < 0.005
 
@@ -72,7 +72,7 @@ def test_the_size_of_a_batch_does_not_change_the_spread(monkeypatch: pytest.Monk
     fit = fit_bt(random_counts(23))
     monkeypatch.setattr(module, "CELLS_AT_ONCE", 7 * 66)  # 66 pairs: seven replicas at a time
     small = bootstrap(fit, 500)
-    assert small.replicas.shape == (500, 12)
+    assert small.ratings.shape == (500, 12)
     assert np.abs(small.standard_errors() / fit.standard_errors() - 1).max() < 0.15
 
 
@@ -80,10 +80,10 @@ def test_replicas_keep_the_gauge_of_the_fit() -> None:
     counts = random_counts(24)
     mean = bootstrap(fit_bt(counts), 30)
     anchored = bootstrap(fit_bt(counts, gauge=Anchor(3, 1114)), 30)
-    assert np.allclose(mean.replicas.mean(axis=1), 1000)
-    assert (anchored.replicas[:, 3] == 1114).all()
+    assert np.allclose(mean.ratings.mean(axis=1), 1000)
+    assert (anchored.ratings[:, 3] == 1114).all()
     assert np.allclose(
-        anchored.replicas - anchored.replicas[:, :1], mean.replicas - mean.replicas[:, :1]
+        anchored.ratings - anchored.ratings[:, :1], mean.ratings - mean.ratings[:, :1]
     )
     assert anchored.interval().lower[3] == anchored.interval().upper[3] == 1114
 
@@ -97,7 +97,7 @@ def test_a_replica_that_lost_a_models_votes_has_no_rating_for_it() -> None:
     assert share[-1] == pytest.approx(np.exp(-2), abs=0.05)
     assert not share[:-1].any()
     # nobody else moves because of it
-    known = np.nanmean(result.replicas[:, :-1], axis=1)
+    known = np.nanmean(result.ratings[:, :-1], axis=1)
     assert np.abs(known - known.mean()).max() < 100
     bounds = result.interval()
     assert (bounds.lower[-1], bounds.upper[-1]) == (-np.inf, np.inf)
@@ -111,11 +111,11 @@ def test_a_bridge_that_a_replica_lost_leaves_only_the_larger_side_rated() -> Non
     right = PairCounts([f"r{i}" for i in range(4)], right.wins, right.ties, right.both_bad)
     bridge = PairCounts.from_cells([(0, "r0", "tie", 1)], [0, "r0"])
     result = bootstrap(fit_bt(left + right + bridge), 300)
-    cut = np.isnan(result.replicas[:, -1])
+    cut = np.isnan(result.ratings[:, -1])
     assert cut.mean() == pytest.approx(np.exp(-1), abs=0.09)
-    assert np.isnan(result.replicas[cut, 6:]).all()
-    assert not np.isnan(result.replicas[:, :6]).any()
-    assert not np.isnan(result.replicas[~cut]).any()
+    assert np.isnan(result.ratings[cut, 6:]).all()
+    assert not np.isnan(result.ratings[:, :6]).any()
+    assert not np.isnan(result.ratings[~cut]).any()
 
 
 def test_rank_intervals_hold_the_rank_of_the_estimate() -> None:
@@ -132,7 +132,7 @@ def test_rank_intervals_hold_the_rank_of_the_estimate() -> None:
 def test_models_that_the_fit_does_not_rank_have_no_replicas() -> None:
     hero = PairCounts.from_cells([(0, "hero", "hi", 12)], models=[0, "hero"])
     result = bootstrap(fit_bt(random_counts(29) + hero), 20)
-    assert np.isnan(result.replicas[:, -1]).all()
+    assert np.isnan(result.ratings[:, -1]).all()
     assert np.isnan(result.interval().lower[-1])
     assert result.rank_interval().worst[-1] == 0
     assert result.rank_interval().worst.max() <= 12
@@ -141,7 +141,7 @@ def test_models_that_the_fit_does_not_rank_have_no_replicas() -> None:
 
 def test_without_votes_there_is_nothing_to_resample() -> None:
     result = bootstrap(fit_bt(PairCounts("ab")), 10)
-    assert np.isnan(result.replicas).all()
+    assert np.isnan(result.ratings).all()
     assert result.rank_interval().best.tolist() == [0, 0]
     assert bootstrap(fit_bt(PairCounts([])), 10).interval().lower.shape == (0,)
 

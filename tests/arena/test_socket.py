@@ -1,0 +1,426 @@
+"""The battle socket against a scripted backend: what a browser sees, event by event."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from channels.db import database_sync_to_async as in_database
+from channels.testing import WebsocketCommunicator
+from django.http import HttpResponse
+from django.test import RequestFactory
+
+from arena import generation, voters
+from arena.consumers import BattleConsumer
+from arena.models import Answer, Battle, Contestant, Turn
+from tests import factories
+from tests.scripted_backend import ScriptedBackend
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+async def backend():
+    async with ScriptedBackend() as running:
+        yield running
+        await generation.shutdown()
+
+
+@pytest.fixture
+def quick(settings):
+    settings.FRAME_INTERVAL = 0.005
+    settings.CHECKPOINT_INTERVAL = 0.03
+
+
+@pytest.fixture
+def models(backend, quick):
+    """Makes two contestants that behave as named, and returns them."""
+
+    def make(*scripts: str, **endpoint_fields):
+        endpoint = factories.endpoint(base_url=backend.base_url, **endpoint_fields)
+        return [
+            factories.contestant(
+                endpoint=endpoint, upstream_model=script, name=f"CANARY-{number}-{script}"
+            )
+            for number, script in enumerate(scripts)
+        ]
+
+    return lambda *scripts, **fields: in_database(make)(*scripts, **fields)
+
+
+def new_cookie() -> str:
+    response = HttpResponse()
+    voters.give_cookie(RequestFactory().get("/"), response)
+    return f"{voters.COOKIE}={response.cookies[voters.COOKIE].value}"
+
+
+class Page:
+    """A browser page: its cookie, its socket and everything it has received."""
+
+    def __init__(self, cookie: str | None = None) -> None:
+        self.cookie = new_cookie() if cookie is None else cookie
+        self.raw: list[str] = []
+
+    async def open(self) -> Page:
+        self.socket = WebsocketCommunicator(
+            BattleConsumer.as_asgi(), "/ws/battle/", headers=[(b"cookie", self.cookie.encode())]
+        )
+        connected, _ = await self.socket.connect()
+        assert connected
+        return self
+
+    async def say(self, **event) -> None:
+        await self.socket.send_to(text_data=json.dumps(event))
+
+    async def hear(self) -> dict:
+        text = await self.socket.receive_from(timeout=5)
+        self.raw.append(text)
+        return json.loads(text)
+
+    async def hear_until(self, *types: str) -> list[dict]:
+        events = [await self.hear()]
+        while events[-1]["type"] not in types:
+            events.append(await self.hear())
+        return events
+
+    async def ask(self, prompt="Why?", battle=None) -> list[dict]:
+        await self.say(type="turn.submit", prompt=prompt, battle=battle)
+        return await self.hear_until("battle.ready", "battle.void", "error")
+
+    async def close(self) -> None:
+        await self.socket.disconnect()
+
+
+@pytest.fixture
+async def page():
+    page = await Page().open()
+    yield page
+    await page.close()
+
+
+def of(events, type, slot=None):
+    return [e for e in events if e["type"] == type and slot in (None, e.get("slot"))]
+
+
+async def saved(**fields):
+    return await in_database(lambda: list(Answer.objects.filter(**fields).order_by("slot")))()
+
+
+async def test_both_answers_stream_and_the_battle_becomes_ready(models, page):
+    await models("says:Hello **you**", "echo")
+    events = await page.ask("one two three")
+    assert [e["type"] for e in events][:2] == ["battle.created", "turn.started"]
+    assert events[-1] == {"type": "battle.ready", "turn": 1, "can_continue": True}
+    done = {e["slot"]: e for e in of(events, "slot.completed")}
+    htmls = sorted(e["html"] for e in done.values())
+    assert "<strong>you</strong>" in htmls[0]
+    assert "one two three" in htmls[1]
+    answers = await saved()
+    assert [a.state for a in answers] == ["complete", "complete"]
+    battle = await Battle.objects.aget(public_id=events[0]["battle"])
+    assert battle.state == Battle.State.READY
+    assert battle.pair_probability == 1
+
+
+async def test_nothing_sent_names_a_contestant(models, page, backend):
+    contestants = await models("says:Hi", "status:500")
+    await page.ask()
+    await models("says:Ho")
+    for _ in range(3):
+        await page.ask()
+    sent = "\n".join(page.raw)
+    for contestant in contestants:
+        assert contestant.name not in sent
+        assert contestant.slug not in sent
+    assert "secret upstream words" not in sent
+    assert str(backend.port) not in sent
+
+
+async def test_a_stalled_side_does_not_hold_the_other(models, page, backend):
+    await models("gated", "says:Quick answer")
+    await page.say(type="turn.submit", prompt="Go", battle=None)
+    events = await page.hear_until("slot.completed")
+    assert "Quick answer" in events[-1]["html"]
+    assert not of(events, "slot.completed", "b" if events[-1]["slot"] == "a" else "a")
+    backend.gate.set()
+    rest = await page.hear_until("battle.ready")
+    assert "Before. After." in of(rest, "slot.completed")[0]["html"]
+
+
+async def test_deltas_add_up_to_the_whole_answer(models, page):
+    await models("count:60@600", "count:40@600")
+    events = await page.ask()
+    for slot in "ab":
+        deltas = of(events, "slot.delta", slot)
+        assert deltas[0]["reset"] is True
+        assert [d["seq"] for d in deltas] == sorted({d["seq"] for d in deltas})
+        done = of(events, "slot.completed", slot)[0]
+        assert done["seq"] >= deltas[-1]["seq"]
+        shown = "".join(d.get("text", "") for d in deltas)
+        assert len(shown) == deltas[-1]["seq"]  # one paragraph: all of it is tail
+
+
+async def test_stop_keeps_what_was_shown_and_closes_the_upstream(models, page, backend):
+    await models("gated", "gated")
+    await page.say(type="turn.submit", prompt="Go", battle=None)
+    seen = set()
+    while seen != {"a", "b"}:
+        event = await page.hear()
+        if event["type"] == "slot.delta":
+            seen.add(event["slot"])
+    assert backend.open_streams == 2
+    await page.say(type="turn.stop")
+    events = await page.hear_until("battle.ready")
+    notices = {e["notice"] for e in of(events, "slot.completed")}
+    assert notices == {"You stopped this answer."}
+    async with asyncio.timeout(2):
+        while backend.open_streams:
+            await asyncio.sleep(0.01)
+    assert [(a.text, a.stopped) for a in await saved()] == [("Before. ", True)] * 2
+
+
+async def test_stop_before_both_have_spoken_leaves_nothing_to_vote_on(models, page):
+    await models("silent", "gated")
+    await page.say(type="turn.submit", prompt="Go", battle=None)
+    await page.hear_until("slot.delta")
+    await page.say(type="turn.stop")
+    events = await page.hear_until("battle.ready", "battle.void")
+    assert events[-1]["type"] == "battle.void"
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("status:500", "One of the two models could not answer. This battle does not count."),
+        ("empty", "One of the two models could not answer. This battle does not count."),
+        ("dies", "One of the two models could not answer. This battle does not count."),
+        ("filtered", "This request was declined."),
+    ],
+)
+async def test_a_failed_side_voids_the_battle_in_neutral_words(models, page, script, message):
+    await models(script, "says:Fine")
+    events = await page.ask()
+    assert events[-1] == {"type": "battle.void", "message": message}
+    battle = await Battle.objects.aget()
+    assert battle.state == Battle.State.VOID
+
+
+async def test_a_side_that_fails_before_text_is_tried_once_more(models, page):
+    await models("fails-once:x", "says:Fine")
+    events = await page.ask()
+    assert len(of(events, "slot.retrying")) == 1
+    assert events[-1]["type"] == "battle.ready"
+    assert sorted(a.attempts for a in await saved()) == [1, 2]
+
+
+async def test_an_answer_cut_at_the_length_limit_says_so_neutrally(models, page):
+    await models("long", "long")
+    events = await page.ask()
+    assert {e["notice"] for e in of(events, "slot.completed")} == {
+        "This answer was cut at the length limit."
+    }
+
+
+async def test_a_second_turn_sends_each_side_its_own_history(models, page, backend):
+    await models("says:Red", "says:Blue")
+    first = await page.ask("Colour?")
+    await page.ask("Why that one?", battle=first[0]["battle"])
+    followups = [r for r in backend.requests if len(r["messages"]) == 3]
+    assert {r["messages"][1]["content"] for r in followups} == {"Red", "Blue"}
+    for request in followups:
+        assert request["model"] == f"says:{request['messages'][1]['content']}"
+        assert request["max_tokens"] > 0
+
+
+async def test_the_turn_limit_is_told_before_the_last_turn_is_over(models, page, settings):
+    settings.MAX_TURNS = 2
+    await models("says:Red", "says:Blue")
+    first = await page.ask()
+    battle = first[0]["battle"]
+    second = await page.ask("Again", battle=battle)
+    assert second[-1]["can_continue"] is False
+    third = await page.ask("And again", battle=battle)
+    assert third[-1]["code"] == "turn_limit"
+
+
+async def test_a_page_that_comes_back_sees_the_same_text_continue(models, page, backend):
+    await models("gated", "gated")
+    await page.say(type="turn.submit", prompt="Go", battle=None)
+    created = await page.hear()
+    await page.hear_until("slot.delta")
+    await page.close()
+    again = await Page(page.cookie).open()
+    await again.say(type="resume", battle=created["battle"], last_seq={"a": 3, "b": 0})
+    started = await again.hear()
+    assert started == {"type": "turn.started", "turn": 1, "prompt": "Go"}
+    backend.gate.set()
+    events = await again.hear_until("battle.ready")
+    for slot in "ab":
+        assert "Before. After." in of(events, "slot.completed", slot)[0]["html"]
+    await again.close()
+
+
+async def test_another_process_shows_the_turn_through_the_database(models, page, backend):
+    await models("gated", "says:Done")
+    await page.say(type="turn.submit", prompt="Go", battle=None)
+    created = await page.hear()
+    await page.hear_until("slot.completed")
+    owner = generation._current
+    try:
+        generation._current = None  # as in a process that does not own the turn
+        other = await Page(page.cookie).open()
+        await other.say(type="resume", battle=created["battle"], last_seq={})
+        await other.hear_until("slot.delta")
+        backend.gate.set()
+        events = await other.hear_until("battle.ready")
+        assert {("Before. After." in e["html"]) for e in of(events, "slot.completed")} <= {
+            True,
+            False,
+        }
+        assert any("Before. After." in e["html"] for e in of(events, "slot.completed"))
+        await other.close()
+        await generation.shutdown()
+    finally:
+        generation._current = owner
+
+
+async def test_a_stop_from_another_process_reaches_the_owner(models, page, backend):
+    await models("gated", "gated")
+    await page.say(type="turn.submit", prompt="Go", battle=None)
+    created = await page.hear()
+    seen = set()
+    while seen != {"a", "b"}:
+        event = await page.hear()
+        if event["type"] == "slot.delta":
+            seen.add(event["slot"])
+    await in_database(lambda: Turn.objects.update(stop_requested=True))()
+    events = await page.hear_until("battle.ready")
+    assert len(of(events, "slot.completed")) == 2
+    assert created["type"] == "battle.created"
+
+
+async def test_an_answer_nobody_waits_for_is_cancelled_after_the_grace_period(
+    models, page, backend, settings
+):
+    settings.READER_GRACE_SECONDS = 0.1
+    await models("gated", "gated")
+    await page.say(type="turn.submit", prompt="Go", battle=None)
+    await page.hear_until("slot.delta")
+    await page.close()
+    async with asyncio.timeout(5):
+        while backend.open_streams or await Turn.objects.filter(state="running").aexists():
+            await asyncio.sleep(0.02)
+
+
+async def test_shutdown_voids_what_was_running_and_saves_its_text(models, page, backend):
+    await models("gated", "gated")
+    await page.say(type="turn.submit", prompt="Go", battle=None)
+    seen = set()
+    while seen != {"a", "b"}:
+        event = await page.hear()
+        if event["type"] == "slot.delta":
+            seen.add(event["slot"])
+    await generation.shutdown()
+    events = await page.hear_until("battle.void")
+    assert "interrupted" in events[-1]["message"]
+    assert [a.text for a in await saved()] == ["Before. ", "Before. "]
+    assert (await Battle.objects.aget()).void_reason == Battle.VoidReason.INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    ("prompt", "code"),
+    [("", "prompt_empty"), ("   \n", "prompt_empty"), ("x" * 8001, "prompt_too_long")],
+)
+async def test_a_prompt_is_refused_never_cut(models, page, prompt, code):
+    await models("says:Red", "says:Blue")
+    events = await page.ask(prompt)
+    assert events[-1]["code"] == code
+    assert not await Battle.objects.aexists()
+
+
+async def test_fewer_than_two_models_spend_nothing(models, page, backend):
+    await models("says:Alone")
+    events = await page.ask()
+    assert events[-1]["code"] == "no_models"
+    assert events[-1]["retry_after"] == 60
+    assert backend.requests == []
+
+
+async def test_a_paused_model_and_a_disabled_endpoint_are_not_drawn(models, page):
+    await models("says:Off", "says:Too", enabled=False)
+    await models("says:One", "says:Two")
+    await in_database(
+        lambda: Contestant.objects.filter(upstream_model="says:One").update(status="paused")
+    )()
+    events = await page.ask()
+    assert events[-1]["code"] == "no_models"
+
+
+async def test_somebody_elses_battle_does_not_exist(models, page):
+    await models("says:Red", "says:Blue")
+    created = (await page.ask())[0]
+    stranger = await Page().open()
+    await stranger.say(type="resume", battle=created["battle"], last_seq={})
+    assert (await stranger.hear())["code"] == "not_found"
+    events = await stranger.ask("Mine now", battle=created["battle"])
+    assert events[-1]["code"] == "not_found"
+    await stranger.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[]",
+        "{",
+        '{"type":"battle.reveal"}',
+        '{"type":"turn.submit"}',
+        '{"type":"turn.submit","prompt":1,"battle":null}',
+        '{"type":"turn.submit","prompt":"hi","battle":null,"model":"gpt"}',
+        '{"type":"turn.submit","prompt":"\\ud800","battle":null}',
+        '{"type":"resume","battle":"../../x","last_seq":{}}',
+        '{"type":"resume","battle":"abc","last_seq":{"c":1}}',
+        '{"type":"resume","battle":"abc","last_seq":{"a":true}}',
+        "[" * 100_00,
+    ],
+)
+async def test_an_unknown_event_is_refused_not_ignored(page, text):
+    await page.socket.send_to(text_data=text)
+    assert (await page.hear())["code"] == "bad_message"
+
+
+async def test_a_socket_without_our_cookie_is_closed(quick):
+    page = await Page(cookie="arena_voter=forged:signature").open()
+    closed = await page.socket.receive_output()
+    assert (closed["type"], closed["code"]) == ("websocket.close", 4401)
+
+
+async def test_too_many_frames_close_the_socket(page):
+    for _ in range(21):
+        await page.say(type="nonsense")
+    output = {"type": ""}
+    while output["type"] != "websocket.close":
+        output = await page.socket.receive_output(timeout=2)
+    assert output["code"] == 4429
+
+
+async def test_an_orphaned_turn_becomes_void(quick):
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from arena import battles
+
+    def check():
+        lost = factories.battle(state=Battle.State.STREAMING)
+        alive = factories.battle(state=Battle.State.STREAMING)
+        Turn.objects.filter(battle=lost).update(heartbeat_at=timezone.now() - timedelta(minutes=1))
+        assert battles.end_orphaned_turns() == 1
+        lost.refresh_from_db()
+        alive.refresh_from_db()
+        assert (lost.state, lost.void_reason) == ("void", "interrupted")
+        assert alive.state == "streaming"
+
+    await in_database(check)()
