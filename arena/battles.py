@@ -192,7 +192,7 @@ def finish_turn(*, turn_id: int, answers: Sequence[Answer], void_reason: str = "
     False when the turn had already been ended elsewhere (the sweep took this process for dead):
     then what was decided there stands.
     """
-    turn = Turn.objects.select_for_update(of=("self",)).select_related("battle").get(pk=turn_id)
+    turn = Turn.objects.select_for_update().get(pk=turn_id)
     if turn.state != Turn.State.RUNNING:
         return False
     for answer in answers:
@@ -204,11 +204,12 @@ def finish_turn(*, turn_id: int, answers: Sequence[Answer], void_reason: str = "
 def _end(turn: Turn, void_reason: str) -> None:
     turn.state = Turn.State.VOID if void_reason else Turn.State.DONE
     turn.save(update_fields=["state"])
-    battle = turn.battle
-    battle.void_reason = void_reason
-    battle.state = Battle.State.VOID if void_reason else Battle.State.READY
-    battle.ready_at = None if void_reason else timezone.now()
-    battle.save(update_fields=["state", "void_reason", "ready_at"])
+    # Only while it streams: a battle skipped meanwhile stays skipped.
+    Battle.objects.filter(pk=turn.battle_id, state=Battle.State.STREAMING).update(
+        state=Battle.State.VOID if void_reason else Battle.State.READY,
+        void_reason=void_reason,
+        ready_at=None if void_reason else timezone.now(),
+    )
 
 
 def end_orphaned_turns() -> int:
@@ -218,22 +219,21 @@ def end_orphaned_turns() -> int:
     orphans = Turn.objects.filter(state=Turn.State.RUNNING, heartbeat_at__lt=limit)
     for turn_id in orphans.values_list("pk", flat=True):
         with transaction.atomic():
-            turn = (
-                Turn.objects.select_for_update(of=("self",))
-                .select_related("battle")
-                .get(pk=turn_id)
-            )
+            turn = Turn.objects.select_for_update().get(pk=turn_id)
             if turn.state == Turn.State.RUNNING and turn.heartbeat_at < limit:
                 _end(turn, Battle.VoidReason.INTERRUPTED)
                 ended += 1
     return ended
 
 
+@transaction.atomic
 def abandon(*, battle_id: int) -> None:
-    """Skip: the battle ends without a vote and without a reveal."""
-    Battle.objects.filter(
+    """Skip: the battle ends without a vote and without a reveal; what still runs is stopped."""
+    skipped = Battle.objects.filter(
         pk=battle_id, state__in=[Battle.State.READY, Battle.State.STREAMING]
     ).update(state=Battle.State.ABANDONED, ready_at=None)
+    if skipped:
+        Turn.objects.filter(battle=battle_id, state=Turn.State.RUNNING).update(stop_requested=True)
 
 
 def reveal(*, battle_id: int) -> Battle:

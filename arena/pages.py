@@ -61,8 +61,21 @@ class BattleView:
     can_continue: bool
     can_vote: bool
     choice: str | None
+    choice_label: str
     void_message: str | None
     reveal: dict[str, Card] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SideView:
+    """One column of the page."""
+
+    slot: str
+    name: str
+    chip: str
+    won: bool
+    reveal: Card | None
+    turns: list[tuple[TurnView, AnswerView]]
 
 
 def card(contestant: Contestant, last: Answer | None = None) -> Card:
@@ -122,9 +135,49 @@ def battle_view(battle: Battle) -> BattleView:
         can_continue=ready and len(turns) < settings.MAX_TURNS,
         can_vote=ready,
         choice=vote.choice if vote else None,
+        choice_label=vote.get_choice_display() if vote else "",
         void_message=VOID_MESSAGES[battle.void_reason] if battle.void_reason else None,
         reveal=reveal_cards(battle) if battle.state == Battle.State.REVEALED else None,
     )
+
+
+PAGE_STATES = {
+    Battle.State.DRAWING: "streaming",
+    Battle.State.STREAMING: "streaming",
+    Battle.State.READY: "ready",
+    Battle.State.VOTED: "voted",
+    Battle.State.REVEALED: "voted",
+}
+
+
+def page_state(view: BattleView | None) -> str:
+    """The state of the page's script: empty, streaming, ready, voted or over."""
+    return PAGE_STATES.get(Battle.State(view.state), "over") if view else "empty"
+
+
+def sides(view: BattleView | None) -> list[SideView]:
+    """Both columns; without a battle they are empty."""
+    return [
+        SideView(
+            slot=slot,
+            name=slot.upper(),
+            chip=_chip(view, slot),
+            won=view is not None and view.choice == slot,
+            reveal=view.reveal[slot] if view and view.reveal else None,
+            turns=[(turn, getattr(turn, slot)) for turn in view.turns] if view else [],
+        )
+        for slot in ("a", "b")
+    ]
+
+
+def _chip(view: BattleView | None, slot: str) -> str:
+    """The word beside a column's name, in the script's own vocabulary (side.js)."""
+    if view is None or view.void_message:
+        return ""
+    if view.choice == slot:
+        return "your choice"
+    answer: AnswerView = getattr(view.turns[-1], slot)
+    return f"done · {answer.words} words" if answer.state == Answer.State.COMPLETE else "starting"
 
 
 def _turn_view(turn: Turn) -> TurnView:

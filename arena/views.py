@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from django.conf import settings
 from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_POST
@@ -23,9 +22,10 @@ def _battle_page(request: HttpRequest, view: pages.BattleView | None) -> HttpRes
         "arena/battle.html",
         {
             "battle": view,
+            "page_state": pages.page_state(view),
+            "sides": pages.sides(view),
             "contestants": pages.contestants(),
             "max_prompt_chars": settings.MAX_PROMPT_CHARS,
-            "max_turns": settings.MAX_TURNS,
             "examples": pages.EXAMPLES,
         },
     )
@@ -38,13 +38,14 @@ def _battle_page(request: HttpRequest, view: pages.BattleView | None) -> HttpRes
 @ensure_csrf_cookie
 def new(request: HttpRequest) -> HttpResponse:
     if Contestant.objects.drawable().count() < 2:
-        return render(
+        response = render(
             request,
             "arena/unavailable.html",
             {"registered": Contestant.objects.count(), "is_staff": request.user.is_staff},
             status=503,
-            headers={"Retry-After": "60"},
         )
+        response["Retry-After"] = "60"
+        return response
     return _battle_page(request, None)
 
 
@@ -83,8 +84,13 @@ def vote(request: HttpRequest, public_id: str) -> HttpResponse:
         return redirect("arena:battle", public_id=public_id)
     if not wants_json:
         return redirect("arena:battle", public_id=public_id)
-    cards = {slot: asdict(card) for slot, card in pages.reveal_cards(revealed).items()}
-    return JsonResponse({"choice": cast.choice, "reveal": cards})
+    names = {
+        slot: render_to_string("arena/_reveal.html", {"card": card})
+        for slot, card in pages.reveal_cards(revealed).items()
+    }
+    return JsonResponse(
+        {"choice": cast.choice, "choice_label": cast.get_choice_display(), "reveal": names}
+    )
 
 
 def _number(text: str | None) -> int | None:

@@ -9,16 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import dj_database_url
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
-from django.core.exceptions import ImproperlyConfigured
 from environs import Env, validate
 
-from config import keyfile
+from config import checked, keyfile
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Env()
 env.read_env(str(BASE_DIR / ".env"), recurse=False)
+
+_positive = validate.Range(min=1)
+_above_zero = validate.Range(min=0, min_inclusive=False)
 
 PROFILE = env.str("ARENA_PROFILE", "demo", validate=validate.OneOf(["demo", "private", "public"]))
 DEMO = PROFILE == "demo"
@@ -31,16 +35,16 @@ if DEMO:
     SECRET_KEY = env.str("SECRET_KEY", "") or keyfile.read_or_create(
         DATA_DIR / "secret_key", keyfile.django_secret
     )
-    ENCRYPTION_KEYS = env.list("ENCRYPTION_KEYS", []) or [
+    ENCRYPTION_KEYS = env.list("ENCRYPTION_KEYS", [], validate=checked.fernet_keys) or [
         keyfile.read_or_create(DATA_DIR / "encryption_key", keyfile.fernet_key)
     ]
 else:
-    SECRET_KEY = env.str("SECRET_KEY", validate=validate.Length(min=50))
-    ENCRYPTION_KEYS = env.list("ENCRYPTION_KEYS", validate=validate.Length(min=1))
+    SECRET_KEY = env.str("SECRET_KEY", validate=checked.long_secret)
+    ENCRYPTION_KEYS = env.list(
+        "ENCRYPTION_KEYS", validate=[validate.Length(min=1), checked.fernet_keys]
+    )
 
-DEBUG = env.bool("DEBUG", False)
-if DEBUG and not DEMO:
-    raise ImproperlyConfigured("DEBUG shows settings to visitors: only ARENA_PROFILE=demo may.")
+DEBUG = env.bool("DEBUG", False, validate=checked.only_demo(DEMO))
 
 # --- hosts -------------------------------------------------------------------------------------
 HOST = env.str("HOST", "127.0.0.1")
@@ -48,13 +52,15 @@ PORT = env.int("PORT", 8000, validate=validate.Range(min=1, max=65535))
 if DEMO:
     ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 else:
-    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", validate=validate.Length(min=1))
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
+    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", validate=[validate.Length(min=1), checked.host_names])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [], validate=checked.origins)
 
 # Private addresses an endpoint may have, as host:port or host:*. A served arena lists its own
 # model servers; the demo talks to whatever runs on this machine.
 PRIVATE_ENDPOINTS = env.list(
-    "PRIVATE_ENDPOINTS", ["127.0.0.1:*", "localhost:*", "[::1]:*"] if DEMO else []
+    "PRIVATE_ENDPOINTS",
+    ["127.0.0.1:*", "localhost:*", "[::1]:*"] if DEMO else [],
+    validate=checked.host_ports,
 )
 
 HTTPS = env.bool("HTTPS", not DEMO)
@@ -95,6 +101,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "django_htmx",
     "csp",
 ]
@@ -133,10 +140,13 @@ AUTH_PASSWORD_VALIDATORS = [
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- database ----------------------------------------------------------------------------------
-DATABASES: dict[str, dict[str, Any]] = {
-    "default": env.dj_db_url("DATABASE_URL", f"sqlite:///{DATA_DIR / 'arena.sqlite3'}")
-}
-_database = DATABASES["default"]
+_database: dict[str, Any] = dict(
+    dj_database_url.parse(
+        env.str("DATABASE_URL", "", validate=checked.database_url)
+        or f"sqlite:///{DATA_DIR / 'arena.sqlite3'}"
+    )
+)
+DATABASES = {"default": _database}
 _database["CONN_MAX_AGE"] = 0  # connections outlive requests in psycopg's pool, not in threads
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["OPTIONS"] = {
@@ -146,18 +156,22 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         # FULL: a vote acknowledged is a vote on disk.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
-elif _database["ENGINE"] == "django.db.backends.postgresql":
+else:
+    # Asked before each use, so that a restart of PostgreSQL costs no request its connection.
+    _database["CONN_HEALTH_CHECKS"] = True
+    _pool_max = env.int("DATABASE_POOL_MAX", 20, validate=_positive)  # per process
     _database.setdefault("OPTIONS", {})["pool"] = {
-        "min_size": env.int("DATABASE_POOL_MIN", 2),
-        "max_size": env.int("DATABASE_POOL_MAX", 20),
-        "timeout": 10,
+        "min_size": env.int("DATABASE_POOL_MIN", 1, validate=validate.Range(0, _pool_max)),
+        "max_size": _pool_max,
+        "timeout": 10,  # seconds a request waits for a free connection
     }
 
 # --- workers -----------------------------------------------------------------------------------
-REDIS_URL = env.str("REDIS_URL", "")
+REDIS_URL = env.str("REDIS_URL", "", validate=checked.redis_url)
 EMBEDDED_WORKER = not REDIS_URL  # the worker and beat are threads of the web process
 CELERY_BROKER_URL = REDIS_URL or "memory://"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # however long Redis is away, come back by yourself
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     # Without limits on the socket, a stalled Redis hangs a worker for ever (celery #2415).
     {"socket_timeout": 10, "socket_connect_timeout": 5, "socket_keepalive": True,
@@ -171,9 +185,14 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # nobody sends any; one connection less to stall
 CELERY_TASK_DEFAULT_QUEUE = "votes"
-CELERY_TASK_ROUTES = {"leaderboard.tasks.publish_snapshots": {"queue": "ratings"}}
-SNAPSHOT_INTERVAL = env.float("SNAPSHOT_INTERVAL", 3.0 if DEMO else 60.0)  # seconds
+CELERY_TASK_ROUTES = {
+    "leaderboard.tasks.publish_snapshots": {"queue": "ratings"},
+    "leaderboard.tasks.check_pair_counts": {"queue": "ratings"},
+}
+# Seconds between two looks at whether the ratings have changed.
+SNAPSHOT_INTERVAL = env.float("SNAPSHOT_INTERVAL", 3.0 if DEMO else 60.0, validate=_above_zero)
 # Messages carry no data: a late one is worthless, a lost one is followed by another.
 CELERY_BEAT_SCHEDULE = {
     "settle votes": {
@@ -191,42 +210,59 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3.0,
         "options": {"expires": 5},
     },
+    "check the pair counts": {
+        "task": "leaderboard.tasks.check_pair_counts",
+        "schedule": crontab(hour="3", minute="17"),
+        "options": {"expires": 3600},
+    },
 }
-CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
-WORKER_STALL_SECONDS = env.int("WORKER_STALL_SECONDS", 30)
+# In memory: no entry needs to be remembered across a start, and beat needs no disk.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+# Work waiting this long means that no worker is alive, whatever their processes say. A worker
+# needs some seconds to start: less would kill it before it has counted anything.
+WORKER_STALL_SECONDS = env.int("WORKER_STALL_SECONDS", 30, validate=validate.Range(min=10))
 
 # --- battles -----------------------------------------------------------------------------------
-MAX_PROMPT_CHARS = env.int("MAX_PROMPT_CHARS", 8_000)
-MAX_TURNS = env.int("MAX_TURNS", 10)
-MAX_ANSWER_TOKENS = env.int("MAX_ANSWER_TOKENS", 1_024)
-FRAME_INTERVAL = env.float("FRAME_INTERVAL", 0.04)  # seconds between two frames of one slot
-CHECKPOINT_INTERVAL = env.float("CHECKPOINT_INTERVAL", 0.5)  # text lost at worst by kill -9
-ORPHAN_SECONDS = env.int("ORPHAN_SECONDS", 8)  # a turn without a heartbeat this long has no owner
-READER_GRACE_SECONDS = env.int("READER_GRACE_SECONDS", 30)  # then a deserted answer is cancelled
+MAX_PROMPT_CHARS = env.int("MAX_PROMPT_CHARS", 8_000, validate=_positive)
+MAX_TURNS = env.int("MAX_TURNS", 10, validate=_positive)
+MAX_ANSWER_TOKENS = env.int("MAX_ANSWER_TOKENS", 1_024, validate=_positive)
+# Seconds between two frames of one slot.
+FRAME_INTERVAL = env.float("FRAME_INTERVAL", 0.04, validate=_above_zero)
+# Seconds of text lost at worst by kill -9.
+CHECKPOINT_INTERVAL = env.float("CHECKPOINT_INTERVAL", 0.5, validate=_above_zero)
+# A turn without a heartbeat this long has no owner.
+ORPHAN_SECONDS = env.int("ORPHAN_SECONDS", 8, validate=_positive)
+# A deserted answer is cancelled after this long.
+READER_GRACE_SECONDS = env.int("READER_GRACE_SECONDS", 30, validate=_positive)
 
 # --- language, static files, logs --------------------------------------------------------------
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = None if DEMO else BASE_DIR / "staticfiles"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         # The demo serves the sources as they are; a served arena runs collectstatic.
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEMO
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        else "config.staticfiles.HashedStaticFiles"
     },
 }
 WHITENOISE_USE_FINDERS = DEMO
 
+LOG_LEVEL = env.str(
+    "LOG_LEVEL",
+    "WARNING" if DEMO else "INFO",
+    validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]),
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "WARNING" if DEMO else "INFO")},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "httpx": {"level": "WARNING"},  # logs every URL it talks to
         "celery.beat": {"level": "WARNING"},
@@ -234,5 +270,4 @@ LOGGING = {
         "celery.worker.strategy": {"level": "WARNING"},
     },
 }
-SILENCED_SYSTEM_CHECKS: list[str] = []
 env.seal()

@@ -96,6 +96,14 @@ def _row(rating: Rating, axis: Axis | None) -> Row:
     )
 
 
+def _excluded(snapshot: Snapshot) -> list[tuple[str, int]]:
+    """(reason in words, votes) as they stood when the snapshot was published."""
+    words = dict(Vote.Exclusion.choices)
+    return [
+        (str(words.get(reason, reason)).lower(), n) for reason, n in snapshot.votes_excluded.items()
+    ]
+
+
 def board(request: HttpRequest) -> HttpResponse:
     snapshot = (
         Snapshot.objects.filter(category__slug=OVERALL, superseded=False)
@@ -116,6 +124,7 @@ def board(request: HttpRequest) -> HttpResponse:
         "leaderboard/board.html",
         {
             "snapshot": snapshot,
+            "excluded": _excluded(snapshot) if snapshot else [],
             "pending": Vote.objects.due().count(),
             "rows": [_row(rating, axis) for rating in ratings],
             "axis": axis,

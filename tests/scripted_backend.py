@@ -2,6 +2,17 @@
 
 A stand-in for provoking what a real server does only on a bad day; real servers are in
 tests/interop. `python -m tests.scripted_backend PORT` serves it as a process of its own.
+
+| model | what it does |
+| --- | --- |
+| `says:TEXT`, `echo` | answers TEXT, or the words of the prompt |
+| `count:200`, `count:200@50` | 200 words, at once or 50 a second |
+| `gated`, `silent` | waits for `gate` in the middle, or before the first word |
+| `long`, `filtered`, `empty`, `dies` | ends at a limit, by a filter, wordless, in mid-answer |
+| `fails-once:ID` | 503, then answers |
+| `status:500` | that status |
+| `repeats-headers:401` | that status, with the request's headers in the error |
+| `quotes-headers` | answers with the request's headers |
 """
 
 from __future__ import annotations
@@ -10,10 +21,15 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-WORDS = "The quick brown fox jumps over the lazy dog and runs far away from here . ".split(" ")
+WORDS = [
+    "The", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "and", "runs", "far",
+    "away", "from", "here", ".",
+]  # fmt: skip
 
 
 def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
@@ -26,10 +42,48 @@ def _usage(tokens: int) -> bytes:
     return b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n"
 
 
+def _framed(data: bytes) -> bytes:
+    """One chunk of a chunked body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+# Made once: this process shares its core with the clients of a benchmark.
+_COUNTED = [_framed(_chunk({"content": word + " "})) for word in WORDS]
+
+
+@dataclass(slots=True)
+class _Connection:
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    ahead: bytes = field(default=b"")  # of the next request, read while the last was answered
+
+    async def request(self) -> tuple[str, dict[str, Any]]:
+        """The head as text and the JSON body. Raises IncompleteReadError at the end."""
+        head = (self.ahead + await self.reader.readuntil(b"\r\n\r\n")).decode("latin1")
+        self.ahead = b""
+        length = next(
+            (
+                int(line.split(":")[1])
+                for line in head.lower().split("\r\n")
+                if line.startswith("content-length:")
+            ),
+            0,
+        )
+        return head, json.loads(await self.reader.readexactly(length)) if length else {}
+
+    async def answer(self, status: int, body: bytes) -> None:
+        self.writer.write(
+            b"HTTP/1.1 %d Scripted\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (status, len(body), body)
+        )
+        await self.writer.drain()
+
+
 class ScriptedBackend:
     """`async with ScriptedBackend() as backend:` then endpoints at `backend.base_url`."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: tuple[str, ...] = ("says:Hello", "echo")) -> None:
+        self.models = models  # what it lists; it answers to any name
         self.requests: list[dict[str, Any]] = []
         self.open_streams = 0
         self.gate = asyncio.Event()  # "gated" models wait for it in the middle of their answer
@@ -44,7 +98,7 @@ class ScriptedBackend:
         await self.stop()
 
     async def start(self, port: int = 0) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
         self.base_url = f"http://127.0.0.1:{self.port}/v1"
 
@@ -60,64 +114,83 @@ class ScriptedBackend:
         assert task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        connection = _Connection(reader, writer)
         try:
-            while await self._exchange(reader, writer):
+            while await self._exchange(connection):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
         finally:
             writer.close()
 
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = next(
-            (int(line.split(":")[1]) for line in head.split("\r\n") if "content-length:" in line), 0
-        )
-        request = json.loads(await reader.readexactly(length)) if length else {}
+    async def _exchange(self, connection: _Connection) -> bool:
+        """One request and its answer; False when the connection is to be closed."""
+        head, request = await connection.request()
+        if head.startswith("GET "):
+            listed = [{"id": name, "object": "model"} for name in self.models]
+            await connection.answer(200, json.dumps({"object": "list", "data": listed}).encode())
+            return True
         self.requests.append(request)
         name, _, argument = str(request.get("model", "")).partition(":")
-        if name == "status":
-            body = b'{"error":{"message":"secret upstream words"}}'
-            writer.write(
-                b"HTTP/1.1 %d No\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-                % (int(argument), len(body), body)
-            )
-            await writer.drain()
+        if name in ("status", "repeats-headers"):
+            words = "secret upstream words" if name == "status" else f"refused: {head}"
+            body = json.dumps({"error": {"message": words}}).encode()
+            await connection.answer(int(argument), body)
             return True
         if name == "fails-once" and argument not in self._failed_once:
             self._failed_once.add(argument)
-            writer.write(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
-            await writer.drain()
+            await connection.answer(503, b"")
             return True
-        writer.write(
+        if name == "quotes-headers":
+            name, argument = "says", head
+        return await self._stream(connection, name, argument, request)
+
+    async def _stream(
+        self, connection: _Connection, name: str, argument: str, request: dict[str, Any]
+    ) -> bool:
+        """Plays a script until it ends or the client has gone."""
+        connection.writer.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n"
         )
-        # The end of the request stream means that the client has gone.
-        gone = asyncio.create_task(reader.read(1))
+        # Nothing to read is the end of the connection: the client has gone.
+        beyond = asyncio.create_task(connection.reader.read(1))
+        script = asyncio.create_task(self._play(connection, name, argument, request))
         self.open_streams += 1
         try:
-            async for data in self._script(name, argument, request):
-                if gone.done():
+            await asyncio.wait((beyond, script), return_when=asyncio.FIRST_COMPLETED)
+            if beyond.done():
+                connection.ahead = beyond.result()
+                if not connection.ahead:
                     return False
-                writer.write(b"%x\r\n%b\r\n" % (len(data), data))
-                await writer.drain()
-            if name == "dies":
-                return False
-            writer.write(b"0\r\n\r\n")
-            await writer.drain()
-            # No keep-alive: the byte read while streaming would be missing from the next request.
-            return False
+            await script
+            return name != "dies"
         finally:
             self.open_streams -= 1
-            gone.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await gone
+            for task in (beyond, script):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                    await task
+
+    async def _play(
+        self, connection: _Connection, name: str, argument: str, request: dict[str, Any]
+    ) -> None:
+        writer = connection.writer
+        writer.write(_framed(_chunk({"role": "assistant", "content": None})))
+        if name == "count":
+            words, _, rate = argument.partition("@")
+            await _count(writer, int(words), float(rate) if rate else None)
+        else:
+            async for data in self._script(name, argument, request):
+                writer.write(_framed(data))
+                await writer.drain()
+        if name != "dies":
+            writer.write(_framed(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+        await writer.drain()
 
     async def _script(
         self, name: str, argument: str, request: dict[str, Any]
     ) -> AsyncIterator[bytes]:
-        yield _chunk({"role": "assistant", "content": None})
         match name:
             case "says":
                 yield _chunk({"content": argument})
@@ -127,14 +200,6 @@ class ScriptedBackend:
                 for word in request["messages"][-1]["content"].split():
                     yield _chunk({"content": word + " "})
                 yield _chunk({}, "stop")
-            case "count":  # count:200 or count:200@50 (words per second)
-                words, _, rate = argument.partition("@")
-                for i in range(int(words)):
-                    yield _chunk({"content": WORDS[i % len(WORDS)] + " "})
-                    if rate:
-                        await asyncio.sleep(1 / float(rate))
-                yield _chunk({}, "stop")
-                yield _usage(int(words))
             case "gated":
                 yield _chunk({"content": "Before. "})
                 await self.gate.wait()
@@ -159,11 +224,53 @@ class ScriptedBackend:
                 yield _chunk({}, "stop")
             case _:
                 raise AssertionError(f"no such script: {name}")
-        yield b"data: [DONE]\n\n"
+
+
+async def _count(writer: asyncio.StreamWriter, words: int, rate: float | None) -> None:
+    """`words` words, the first at once; by timer callbacks, as a task switch per word is dear."""
+    if rate is None:
+        writer.write(b"".join(_COUNTED[i % len(_COUNTED)] for i in range(words)))
+    else:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        finished = loop.create_future()
+        written = 0
+
+        def write_next() -> None:
+            nonlocal written
+            if finished.cancelled():
+                return
+            writer.write(_COUNTED[written % len(_COUNTED)])
+            written += 1
+            if written == words:
+                finished.set_result(None)
+            else:
+                loop.call_at(began + written / rate, write_next)
+
+        write_next()
+        await finished
+    writer.write(_framed(_chunk({}, "stop")) + _framed(_usage(words)))
+
+
+@contextlib.contextmanager
+def in_a_thread() -> Iterator[ScriptedBackend]:
+    """For synchronous callers, who block the loop that would serve them."""
+    backend = ScriptedBackend()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="scripted backend")
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(backend.start(), loop).result(10)
+        yield backend
+        asyncio.run_coroutine_threadsafe(backend.stop(), loop).result(10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 async def main(port: int) -> None:
-    backend = ScriptedBackend()
+    backend = ScriptedBackend(("says:Hello", "echo", "count:200@50", "status:500", "gated"))
     await backend.start(port)
     print(backend.port, flush=True)
     await asyncio.Event().wait()

@@ -7,7 +7,6 @@ import json
 
 import pytest
 from channels.db import database_sync_to_async as in_database
-from channels.testing import WebsocketCommunicator
 from django.http import HttpResponse
 from django.test import RequestFactory
 
@@ -16,6 +15,7 @@ from arena.consumers import BattleConsumer
 from arena.models import Answer, Battle, Contestant, Turn
 from tests import factories
 from tests.scripted_backend import ScriptedBackend
+from tests.websocket import TestSocket
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,18 +63,17 @@ class Page:
         self.raw: list[str] = []
 
     async def open(self) -> Page:
-        self.socket = WebsocketCommunicator(
-            BattleConsumer.as_asgi(), "/ws/battle/", headers=[(b"cookie", self.cookie.encode())]
+        self.socket = TestSocket(
+            BattleConsumer.as_asgi(), "/ws/battle/", [(b"cookie", self.cookie.encode())]
         )
-        connected, _ = await self.socket.connect()
-        assert connected
+        assert await self.socket.connect()
         return self
 
     async def say(self, **event) -> None:
-        await self.socket.send_to(text_data=json.dumps(event))
+        await self.socket.send(json.dumps(event))
 
     async def hear(self) -> dict:
-        text = await self.socket.receive_from(timeout=5)
+        text = await self.socket.receive()
         self.raw.append(text)
         return json.loads(text)
 
@@ -387,13 +386,13 @@ async def test_somebody_elses_battle_does_not_exist(models, page):
     ],
 )
 async def test_an_unknown_event_is_refused_not_ignored(page, text):
-    await page.socket.send_to(text_data=text)
+    await page.socket.send(text)
     assert (await page.hear())["code"] == "bad_message"
 
 
 async def test_a_socket_without_our_cookie_is_closed(quick):
     page = await Page(cookie="arena_voter=forged:signature").open()
-    closed = await page.socket.receive_output()
+    closed = await page.socket.output()
     assert (closed["type"], closed["code"]) == ("websocket.close", 4401)
 
 
@@ -402,7 +401,7 @@ async def test_too_many_frames_close_the_socket(page):
         await page.say(type="nonsense")
     output = {"type": ""}
     while output["type"] != "websocket.close":
-        output = await page.socket.receive_output(timeout=2)
+        output = await page.socket.output(timeout=2)
     assert output["code"] == 4429
 
 

@@ -1,0 +1,177 @@
+"""The pages over HTTP: who sees what, and what a vote answers."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+
+from arena import voters
+from arena.models import Battle, Vote
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def browser_of(voter) -> Client:
+    client = Client()
+    client.cookies[voters.COOKIE] = voters._signer.sign(voter.key)
+    return client
+
+
+def vote(client: Client, battle, choice="a", turn=1, accept="application/json", **headers):
+    return client.post(
+        f"/battle/{battle.public_id}/vote/",
+        {"choice": choice, "turn": turn, "visible_ms": 1234},
+        headers={"accept": accept, **headers},
+    )
+
+
+@pytest.fixture
+def battle():
+    return factories.battle(
+        contestant_a=factories.contestant(name="CANARY-left", organisation="CANARY-org"),
+        contestant_b=factories.contestant(name="CANARY-right"),
+    )
+
+
+def test_a_stranger_gets_a_cookie_that_no_script_can_read(client):
+    factories.contestant()
+    factories.contestant()
+    response = client.get("/")
+    assert response.status_code == 200
+    cookie = response.cookies[voters.COOKIE]
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "Lax"
+    assert voters.COOKIE not in client.get("/").cookies
+
+
+def test_the_list_of_models_shows_active_ones_and_no_previews(client):
+    factories.contestant(name="Shown")
+    factories.contestant(name="Also shown")
+    factories.contestant(name="Secret preview", status="preview")
+    page = client.get("/").content.decode()
+    assert "Also shown" in page
+    assert "Expand to see the 2 models" in page
+    assert "Secret preview" not in page
+
+
+def test_fewer_than_two_models_is_a_clear_page_and_503(client):
+    factories.contestant()
+    response = client.get("/")
+    assert response.status_code == 503
+    assert response["Retry-After"] == "60"
+    assert "Add an endpoint" in response.content.decode()
+
+
+def test_the_page_of_a_battle_hides_the_names_until_the_vote(battle):
+    client = browser_of(battle.voter)
+    page = client.get(f"/battle/{battle.public_id}/").content.decode()
+    body = page.partition('class="sides"')[2]
+    assert "Because of a." in body
+    assert "CANARY" not in body
+    vote(client, battle)
+    page = client.get(f"/battle/{battle.public_id}/").content.decode()
+    assert "CANARY-left" in page.partition('class="sides"')[2]
+
+
+def test_somebody_elses_battle_is_not_found(battle, client):
+    stranger = browser_of(factories.voter())
+    for who in (client, stranger):
+        assert who.get(f"/battle/{battle.public_id}/").status_code == 404
+        assert vote(who, battle).status_code == 404
+        assert who.post(f"/battle/{battle.public_id}/skip/").status_code == 404
+    assert not Vote.objects.exists()
+
+
+def test_a_vote_is_saved_and_answered_with_the_names(battle):
+    response = vote(browser_of(battle.voter), battle, "both_bad")
+    assert response.status_code == 200
+    answer = response.json()
+    assert answer["choice"] == "both_bad"
+    assert answer["choice_label"] == "Both are bad"
+    assert "CANARY-left" in answer["reveal"]["a"]
+    assert "CANARY-right" in answer["reveal"]["b"]
+    saved = Vote.objects.get()
+    assert (saved.choice, saved.visible_ms) == ("both_bad", 1234)
+
+
+def test_a_repeated_vote_gets_the_first_ones_answer(battle):
+    client = browser_of(battle.voter)
+    vote(client, battle, "a")
+    assert vote(client, battle, "b").json()["choice"] == "a"
+    assert Vote.objects.count() == 1
+
+
+def test_a_plain_form_is_led_back_to_the_page(battle):
+    response = vote(browser_of(battle.voter), battle, accept="text/html")
+    assert response.status_code == 302
+    assert response["Location"] == f"/battle/{battle.public_id}/"
+
+
+@pytest.mark.parametrize(
+    ("state", "fields"),
+    [("void", {"void_reason": "failed"}), ("abandoned", {}), ("streaming", {})],
+)
+def test_a_battle_that_is_not_ready_refuses_the_vote_and_names_nobody(state, fields):
+    battle = factories.battle(
+        state=state, contestant_a=factories.contestant(name="CANARY"), **fields
+    )
+    response = vote(browser_of(battle.voter), battle)
+    assert response.status_code == 409
+    assert response.json()["error"]["code"] == "wrong_state"
+    assert "CANARY" not in response.content.decode()
+    assert not Vote.objects.exists()
+
+
+@pytest.mark.parametrize("visible", ["", "-1", "1e9", "9" * 30, "١٢"])
+def test_an_absurd_reading_time_is_left_out_not_an_error(battle, visible):
+    client = browser_of(battle.voter)
+    response = client.post(
+        f"/battle/{battle.public_id}/vote/",
+        {"choice": "a", "turn": 1, "visible_ms": visible},
+        headers={"accept": "application/json"},
+    )
+    assert response.status_code == 200
+    assert Vote.objects.get().visible_ms is None
+
+
+def test_a_vote_needs_the_csrf_token(battle):
+    client = Client(enforce_csrf_checks=True)
+    client.cookies[voters.COOKIE] = voters._signer.sign(battle.voter.key)
+    assert vote(client, battle).status_code == 403
+    page = client.get(f"/battle/{battle.public_id}/").content.decode()
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)[1]
+    assert vote(client, battle, **{"x-csrftoken": token}).status_code == 200
+
+
+def test_skipping_ends_the_battle_without_a_reveal(battle):
+    client = browser_of(battle.voter)
+    assert client.post(f"/battle/{battle.public_id}/skip/")["Location"] == "/"
+    battle.refresh_from_db()
+    assert battle.state == Battle.State.ABANDONED
+    page = client.get(f"/battle/{battle.public_id}/").content.decode()
+    assert "CANARY" not in page.partition('class="sides"')[2]
+    assert vote(client, battle).status_code == 409
+
+
+def test_model_output_and_prompts_are_inert_on_the_page(battle):
+    turn = battle.turns.get()
+    turn.prompt = "<script>alert(1)</script>"
+    turn.save()
+    turn.answers.update(text="<img src=x onerror=alert(1)>")
+    page = browser_of(battle.voter).get(f"/battle/{battle.public_id}/").content.decode()
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    assert "&lt;img" in page
+
+
+def test_every_page_forbids_inline_script_and_foreign_hosts(battle):
+    policy = browser_of(battle.voter).get(f"/battle/{battle.public_id}/")["Content-Security-Policy"]
+    assert "unsafe-inline" not in policy
+    assert "default-src 'none'" in policy
+
+
+def test_the_health_check_answers(client):
+    assert client.get("/healthz").content == b"ok\n"
