@@ -95,8 +95,8 @@ class Rating(models.Model):
 
     class Status(models.TextChoices):
         OK = "ok", "Rated"
-        PROVISIONAL = "provisional", "Its votes do not place it yet"
-        SEPARATED = "separated", "No battle links it to the rated models"
+        PROVISIONAL = "provisional", "Not placed yet: needs wins and losses"
+        SEPARATED = "separated", "Not placed yet: needs more battles"
         UNRATED = "unrated", "No votes yet"
 
     snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="ratings")
@@ -113,8 +113,19 @@ class Rating(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["snapshot", "contestant"], name="rating_once"),
             models.CheckConstraint(
-                condition=Q(rating__isnull=True, lower__isnull=True, upper__isnull=True, rank__isnull=True)
-                | Q(lower__lte=F("rating"), upper__gte=F("rating"), rank__gte=1),
+                # All or none. NULL must be named: a comparison with it is not false, so it passes.
+                condition=Q(
+                    rating__isnull=True, lower__isnull=True, upper__isnull=True, rank__isnull=True
+                )
+                | Q(
+                    rating__isnull=False,
+                    lower__isnull=False,
+                    upper__isnull=False,
+                    rank__isnull=False,
+                    lower__lte=F("rating"),
+                    upper__gte=F("rating"),
+                    rank__gte=1,
+                ),
                 name="rating_inside_its_interval",
             ),
         ]

@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
             name='Rating',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('status', models.CharField(choices=[('ok', 'Rated'), ('provisional', 'Its votes do not place it yet'), ('separated', 'No battle links it to the rated models'), ('unrated', 'No votes yet')], max_length=12)),
+                ('status', models.CharField(choices=[('ok', 'Rated'), ('provisional', 'Not placed yet: needs wins and losses'), ('separated', 'Not placed yet: needs more battles'), ('unrated', 'No votes yet')], max_length=12)),
                 ('rating', models.FloatField(null=True)),
                 ('lower', models.FloatField(null=True)),
                 ('upper', models.FloatField(null=True)),

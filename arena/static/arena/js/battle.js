@@ -32,6 +32,8 @@ let battle = page.dataset.battle || null;
 let canContinue = page.dataset.canContinue === "true";
 let readyAt = state === "ready" ? performance.now() : null;
 let connected = true;
+let asked = ""; // the question on its way; it leaves the box when the server has it
+let stateBefore = state; // to fall back to when a question is refused
 const seen = new Set(); // columns that were on the screen with an answer in them
 
 const socket = new BattleSocket({ onEvent, onStatus });
@@ -56,8 +58,8 @@ const PLACEHOLDERS = {
   empty: "Ask anything…",
   streaming: "The models are answering…",
   ready: "Ask a follow-up, or vote",
-  voted: "Ask something new: it starts a new battle",
-  over: "Ask again: it starts a new battle",
+  voted: "Ask something new",
+  over: "Ask again",
 };
 
 function refresh() {
@@ -87,8 +89,6 @@ function announce(message) {
 
 // --- what the server says --------------------------------------------------------------------
 
-let asked = ""; // the question on its way; leaves the box when the server has it
-
 function onEvent(event) {
   const side = sides[event.slot];
   switch (event.type) {
@@ -103,6 +103,8 @@ function onEvent(event) {
       break;
     case "turn.started":
       if (input.value.trim() === asked) input.value = "";
+      // Out of the text box, so that the keys work; Tab goes on from where it was.
+      if (input.value === "") input.blur();
       voteForm.elements.turn.value = event.turn;
       for (const each of Object.values(sides)) each.startTurn(event.turn, event.prompt);
       setState("streaming");
@@ -152,8 +154,6 @@ function onStatus(status, message) {
 }
 
 // --- asking ----------------------------------------------------------------------------------
-
-let stateBefore = state;
 
 function ask() {
   refresh();
