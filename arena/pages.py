@@ -182,7 +182,9 @@ def _chip(view: BattleView | None, slot: str) -> str:
 
 def _turn_view(turn: Turn) -> TurnView:
     answers = {answer.slot: answer for answer in turn.answers.all()}
-    return TurnView(turn.number, turn.prompt, _answer_view(answers["a"]), _answer_view(answers["b"]))
+    return TurnView(
+        turn.number, turn.prompt, _answer_view(answers["a"]), _answer_view(answers["b"])
+    )
 
 
 def _answer_view(answer: Answer) -> AnswerView:

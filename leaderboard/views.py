@@ -22,7 +22,10 @@ class Axis:
     @classmethod
     def over(cls, ratings: Iterable[Rating]) -> Axis | None:
         bounds = [
-            bound for rating in ratings for bound in (rating.lower, rating.upper) if bound is not None
+            bound
+            for rating in ratings
+            for bound in (rating.lower, rating.upper)
+            if bound is not None
         ]
         if not bounds:
             return None
@@ -112,8 +115,9 @@ def board(request: HttpRequest) -> HttpResponse:
     )
     ratings = (
         list(
-            snapshot.ratings.select_related("contestant")
-            .exclude(contestant__status__in=[Contestant.Status.DRAFT, Contestant.Status.RETIRED])
+            snapshot.ratings.select_related("contestant").exclude(
+                contestant__status__in=[Contestant.Status.DRAFT, Contestant.Status.RETIRED]
+            )
         )
         if snapshot
         else []

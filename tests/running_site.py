@@ -99,7 +99,7 @@ class RunningSite:
         if self.workers:
             self.spawn("beat", ["-m", "celery", "-A", "config", "beat", "--loglevel", "warning"])
         for url in self.urls:
-            self.wait_for(lambda url=url: urlopen(url + "/healthz").status == 200)  # noqa: S310
+            self.wait_for(lambda url=url: urlopen(url + "/healthz").status == 200)
 
     def manage(self, *arguments: str) -> str:
         return subprocess.run(
@@ -107,9 +107,7 @@ class RunningSite:
             cwd=PROJECT, env=self.environment, check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
 
-    def spawn(
-        self, name: str, arguments: Sequence[str], **options: int
-    ) -> subprocess.Popen[str]:
+    def spawn(self, name: str, arguments: Sequence[str], **options: int) -> subprocess.Popen[str]:
         log = (self.folder / f"{name}.log").open("w")
         process = subprocess.Popen(
             [sys.executable, *arguments],

@@ -36,8 +36,8 @@ class TestSocket:
     async def send_bytes(self, data: bytes) -> None:
         await self._communicator.send_input({"type": "websocket.receive", "bytes": data})
 
-    async def output(self, timeout: float = 5) -> dict[str, Any]:
-        return await self._communicator.receive_output(timeout)
+    async def output(self) -> dict[str, Any]:
+        return await self._communicator.receive_output(5)
 
     async def receive(self) -> str:
         message = await self.output()
