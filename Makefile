@@ -30,7 +30,7 @@ help: ## show this list
 	$(PIP) install --requirement requirements-dev.txt
 	@touch $@
 
-ifeq ($(MODELS),none)
+ifeq ($(MODELS)$(GGUF),none)
 run: .venv/installed
 else
 run: .venv/installed .venv/installed-models
@@ -65,7 +65,7 @@ bench: .venv/installed-dev ## measure, as ratios against a peer in the same run
 
 lock: .venv/installed-dev ## turn requirements*.in into locked requirements*.txt
 	$(PIP) install --quiet uv
-	for name in requirements requirements-models requirements-dev; do \
+	for name in requirements requirements-models requirements-dev requirements-interop; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --custom-compile-command "make lock" $$name.in --output-file $$name.txt; \
 	done

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.core.asgi import get_asgi_application
@@ -14,6 +16,7 @@ http = get_asgi_application()
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
+from django.db import connection  # noqa: E402
 
 from arena import generation  # noqa: E402
 from arena.urls import websocket_urlpatterns  # noqa: E402
@@ -23,7 +26,17 @@ from config.embedded import EmbeddedWorker  # noqa: E402
 
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await receive()  # lifespan.startup
-    worker = EmbeddedWorker(celery_app) if settings.EMBEDDED_WORKER else None
+    loop = asyncio.get_running_loop()
+    keeper = ThreadPoolExecutor(1, thread_name_prefix="keep database open")
+    if "pool" not in connection.settings_dict["OPTIONS"]:
+        # Closing SQLite's last connection writes its whole log back and waits for the disk, and
+        # here every connection would be the last one: the first token came 30 ms later.
+        await loop.run_in_executor(keeper, lambda: connection.ensure_connection())
+    worker = None
+    if settings.EMBEDDED_WORKER:
+        # In a thread: while it is made the worker closes database connections, which Django
+        # refuses where an event loop runs.
+        worker = await asyncio.to_thread(EmbeddedWorker, celery_app)
     if worker:
         worker.start()
     await send({"type": "lifespan.startup.complete"})
@@ -31,6 +44,8 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await generation.shutdown()
     if worker:
         worker.stop()
+    await loop.run_in_executor(keeper, lambda: connection.close())
+    keeper.shutdown()
     await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -44,6 +44,9 @@ else:
         "ENCRYPTION_KEYS", validate=[validate.Length(min=1), checked.fernet_keys]
     )
 
+# Former secrets: what they signed (voters' cookies) stays valid while they are listed.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", [])
+
 DEBUG = env.bool("DEBUG", False, validate=checked.only_demo(DEMO))
 
 # --- hosts -------------------------------------------------------------------------------------
@@ -169,7 +172,7 @@ else:
 # --- workers -----------------------------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", "", validate=checked.redis_url)
 EMBEDDED_WORKER = not REDIS_URL  # the worker and beat are threads of the web process
-CELERY_BROKER_URL = REDIS_URL or "memory://"
+CELERY_BROKER_URL = REDIS_URL or "memory://localhost/"  # without a host, kombu warns
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # however long Redis is away, come back by yourself
 CELERY_BROKER_TRANSPORT_OPTIONS = (
@@ -225,7 +228,8 @@ WORKER_STALL_SECONDS = env.int("WORKER_STALL_SECONDS", 30, validate=validate.Ran
 # --- battles -----------------------------------------------------------------------------------
 MAX_PROMPT_CHARS = env.int("MAX_PROMPT_CHARS", 8_000, validate=_positive)
 MAX_TURNS = env.int("MAX_TURNS", 10, validate=_positive)
-MAX_ANSWER_TOKENS = env.int("MAX_ANSWER_TOKENS", 1_024, validate=_positive)
+# The demo's models share a few cores, and the weakest never stop by themselves.
+MAX_ANSWER_TOKENS = env.int("MAX_ANSWER_TOKENS", 400 if DEMO else 1_024)
 # Seconds between two frames of one slot.
 FRAME_INTERVAL = env.float("FRAME_INTERVAL", 0.04, validate=_above_zero)
 # Seconds of text lost at worst by kill -9.
