@@ -264,10 +264,18 @@ LOG_LEVEL = env.str(
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    # A page that asks for patience is an answer, not an accident.
+    "filters": {
+        "no_503": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: getattr(record, "status_code", None) != 503,
+        }
+    },
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
+        "django.request": {"filters": ["no_503"]},
         "httpx": {"level": "WARNING"},  # logs every URL it talks to
         "celery.beat": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
