@@ -4,9 +4,9 @@ Whatever a model writes passes five stages: CommonMark with raw HTML shown as te
 code highlighting (Pygments), LaTeX to MathML (latex2mathml), a last pass through an allow-list
 (nh3), and a size check. nh3 is load-bearing: latex2mathml lets `\\text{<img onerror=…>}` through.
 
-The time is bounded by structure, not by a clock, so that a text always looks the same: answers,
-paragraphs, code and formulas have a size above which they are shown as plain text, and so have
-nesting, brackets and table cells, on which markdown-it-py's time is quadratic.
+The time is bounded by structure, so that a text always looks the same: answers, paragraphs, code
+and formulas have a size above which they are shown as plain text, and so have nesting, brackets and
+table cells, on which markdown-it-py's time is quadratic. Only the colours of code have a clock.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import logging
 import re
+import time
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from functools import cache
 from html import escape
@@ -38,7 +39,11 @@ log = logging.getLogger(__name__)
 MAX_ANSWER = 32 * 1024  # larger answers are shown as they were written
 MAX_BLOCK = 8 * 1024  # so are paragraphs; code blocks lose their colours
 MAX_FORMULA = 1_000
-MAX_HTML = 2_000_000  # reference definitions can blow 32 kB up to 100 MB
+MAX_HTML = 2_000_000  # of an answer: three characters of text can repeat a long address
+MAX_ADDRESS = 2_000  # links to longer ones are only text
+# Of processor time for one code block. Many lexers are quadratic somewhere: 8 kB of line ends cost
+# the one for C 2 s. The rest of the code then stays without colours.
+HIGHLIGHT_SECONDS = 0.1
 MAX_NESTING = 20  # a quote is one level, a list two
 MAX_BRACKETS = 256  # "[" in one paragraph: each may search the rest for its partner
 MAX_MISSING_CELLS = 2_048  # a table's short rows are filled up to the width of its head
@@ -46,14 +51,14 @@ MAX_MISSING_CELLS = 2_048  # a table's short rows are filled up to the width of 
 HEADING_SHIFT = 2  # answers stand under an <h2>
 
 # The names a fence may ask for, as Pygments spells them. A fixed list: looking an unknown name up
-# costs milliseconds, and among the 600 lexers some take quadratic time.
+# costs milliseconds, and some of the 600 lexers spend a second within one token, where the clock
+# does not reach (console, ini, matlab, ocaml).
 LANGUAGES = frozenset(
     """
-    asm bash sh shell zsh console c cpp c++ csharp cs c# clojure css dart diff docker dockerfile
-    elixir erlang fortran go golang graphql haskell hs html http ini java javascript js json julia
-    kotlin latex tex lua make makefile matlab nginx objective-c ocaml pascal perl pl php powershell
-    ps1 pycon python py python3 r rb ruby rs rust scala scss sql swift toml ts typescript verilog
-    vhdl vim xml yaml yml zig
+    asm bash sh shell zsh c cpp c++ csharp cs c# clojure css dart diff docker dockerfile elixir
+    erlang fortran go golang graphql haskell hs html http java javascript js json julia kotlin latex
+    tex lua make makefile nginx objective-c perl pl php powershell ps1 pycon python py python3 r rb
+    ruby rs rust scala scss sql swift toml ts typescript verilog vhdl vim xml yaml yml zig
     """.split()  # noqa: SIM905 - as a list it would fill the page
 )
 _CLASSES = {
@@ -103,10 +108,11 @@ _MATHML = {
     "munder": {"accentunder"},
     "munderover": set(),
 }
-_HTML = set(  # noqa: SIM905
-    "a blockquote br code div em h3 h4 h5 h6 hr li ol p pre s span strong table tbody td th thead "
-    "tr ul".split()
-)
+_HTML = {
+    *("p", "h3", "h4", "h5", "h6", "hr", "br", "blockquote", "ol", "ul", "li", "div", "pre"),
+    *("a", "code", "em", "s", "span", "strong"),
+    *("table", "thead", "tbody", "tr", "th", "td"),
+}
 _CLEANER = nh3.Cleaner(
     tags=_HTML | set(_MATHML),
     attributes={"a": {"href"}, "ol": {"start"}} | {t: a for t, a in _MATHML.items() if a},
@@ -149,7 +155,10 @@ class BlockRenderer:
     after they were used, and lists of more than MAX_BLOCK characters, which are plain text here.
     """
 
-    __slots__ = ("_blank", "_closing", "_line", "_references", "_resumable", "_untried", "tail")
+    __slots__ = (
+        *("_blank", "_closing", "_html_left", "_line", "_references", "_resumable", "_untried"),
+        "tail",
+    )
 
     def __init__(self) -> None:
         self.tail = ""  # not yet in a finished block, as it was written
@@ -159,6 +168,7 @@ class BlockRenderer:
         self._resumable = False  # the tail has a list or indented code: they outlive blank lines
         self._untried = 0  # after a block was found unfinished, wait for twice as much text
         self._references: dict[str, Any] = {}
+        self._html_left = MAX_HTML
 
     def feed(self, text: str) -> list[str]:
         """Append `text`; return the safe HTML of the blocks that it finished."""
@@ -220,8 +230,9 @@ class BlockRenderer:
             except Exception:
                 log.exception("a block of %d characters could not be rendered", len(source))
                 html = _preformatted(source)
-            if len(html) > MAX_HTML:
+            if len(html) > self._html_left:
                 html = _preformatted(source)
+            self._html_left -= len(html)
             if html:
                 blocks.append(_CLEANER.clean(html))
         self._drop(end)
@@ -325,7 +336,11 @@ def _tame_links(tokens: Iterable[Token]) -> Iterator[Token]:
                 linked = False
             case "image":
                 source = token.attrs["src"]
-                label = Token("text", "", 0, content=token.content or "image")
+                description = "".join(
+                    " " if part.type in ("softbreak", "hardbreak") else part.content
+                    for part in token.children or []
+                )
+                label = Token("text", "", 0, content=description or "image")
                 if linked or not _leads_off(source):
                     yield label
                 else:
@@ -337,7 +352,11 @@ def _tame_links(tokens: Iterable[Token]) -> Iterator[Token]:
 
 
 def _leads_off(url: str | int | float) -> bool:
-    return re.match(r"https?://|mailto:", str(url), re.IGNORECASE) is not None
+    url = str(url)
+    return len(url) <= MAX_ADDRESS and _OFF_SITE.match(url) is not None
+
+
+_OFF_SITE = re.compile(r"https?://|mailto:", re.IGNORECASE)
 
 
 # --- code ----------------------------------------------------------------------------------------
@@ -360,7 +379,8 @@ def _highlighted(code: str, language: str) -> str:
     if lexer is None or len(code) > MAX_BLOCK:
         return escape(code, quote=False)
     parts: list[str] = []
-    current, pending = "", ""
+    current, pending, done = "", "", 0
+    stop = time.thread_time() + HIGHLIGHT_SECONDS
     try:
         for kind, value in lexer.get_tokens(code):
             name = _class_of(kind)
@@ -368,10 +388,13 @@ def _highlighted(code: str, language: str) -> str:
                 parts.append(_span(current, pending))
                 current, pending = name, ""
             pending += value
+            done += len(value)
+            if time.thread_time() > stop:
+                break
     except Exception:
-        log.exception("the %s lexer failed", language)
+        log.info("the %s lexer failed", language, exc_info=True)
         return escape(code, quote=False)
-    return "".join([*parts, _span(current, pending)])
+    return "".join([*parts, _span(current, pending), escape(code[done:], quote=False)])
 
 
 def _span(name: str, code: str) -> str:
