@@ -48,6 +48,7 @@ RETRIED_ONCE = {
     ErrorKind.EMPTY,
     ErrorKind.PROTOCOL,
     ErrorKind.DISCONNECTED,
+    ErrorKind.UPSTREAM,
 }
 RETRY_DELAY = 0.25  # seconds, plus jitter
 VOID_REASONS = {

@@ -68,11 +68,12 @@ class BodyParser:
 
     def feed(self, data: bytes) -> list[Event]:
         if not self.done:
+            room = MAX_BODY - self._size
+            self._size += len(data)
             try:
-                self._size += len(data)
-                if self._size > MAX_BODY:
+                self._take(data[:room])
+                if len(data) > room and not self.done:
                     raise BackendError(ErrorKind.PROTOCOL, f"a body over {MAX_BODY} bytes")
-                self._take(data)
             except BackendError as error:
                 self._failure = error
         return self._answer.take()

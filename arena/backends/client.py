@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 
@@ -32,6 +33,8 @@ from arena.backends.transport import (
     connection_error,
     open_client,
     system_resolve,
+    unsendable,
+    watch_connecting,
 )
 
 MAX_TEXT = 64 * 1024  # bytes of an answer as UTF-8
@@ -157,7 +160,24 @@ class BackendClient:
             raise
 
     async def _send(self, call: HttpRequest, target: Target, deadline: float) -> httpx.Response:
-        """The response as soon as its headers are there. Raises BackendError."""
+        """The response as soon as its headers are there. Raises BackendError.
+
+        A server may close a connection just when its next request is on the way (llama.cpp closes
+        each one after a stream, with a header that promises to keep it). That says nothing about
+        the server's health, so the request is sent again; a new connection is not given a second
+        chance.
+        """
+        while True:
+            with watch_connecting() as connecting:
+                try:
+                    return await self._send_once(call, target, deadline)
+                except BackendError as error:
+                    if error.kind is not ErrorKind.CONNECT or connecting.opened:
+                        raise
+
+    async def _send_once(
+        self, call: HttpRequest, target: Target, deadline: float
+    ) -> httpx.Response:
         client = self._trusted if self._policy.trusts(call.url) else self._guarded
         connect = target.timeouts.connect
         headers = dict(call.headers)
@@ -181,8 +201,8 @@ class BackendClient:
             if scope.expired():
                 raise _overdue(spoken=False, total=False) from error
             raise connection_error(error) from error
-        except ValueError as error:  # a key or a model name that no header or URL can carry
-            raise BackendError(ErrorKind.BAD_REQUEST, f"cannot be sent: {error}") from error
+        except ValueError as error:
+            raise unsendable(error) from None
 
 
 class _Cap:
@@ -283,7 +303,12 @@ async def _drain(chunks: AsyncIterator[bytes]) -> None:
 
 
 def _hide_key(error: BackendError, key: str) -> None:
-    """Some servers repeat the key they refuse, and `detail` is written to a log."""
-    if len(key) >= 4 and key in error.detail:
-        error.detail = error.detail.replace(key, "[key]")
-        error.args = (str(error.args[0]).replace(key, "[key]"),)
+    """Some servers repeat the key they refuse, and `detail` is written to a log.
+
+    From its eighth character on: `detail` is cut to a length, perhaps in the middle of the key.
+    """
+    if len(key) < 4:
+        return
+    hidden = re.compile(re.escape(key[:8]) + r"[^\s'\"]*")
+    error.detail = hidden.sub("[key]", error.detail)
+    error.args = (hidden.sub("[key]", str(error.args[0])),)

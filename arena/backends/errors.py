@@ -60,7 +60,8 @@ _MISSING_CODES = {"model_not_found", "not_found_error", "notfounderror"}
 _CONTEXT_WORDS = re.compile(
     r"maximum context length|context (length|window|size)|prompt is too long"
     r"|input is too long|too many (input )?tokens|token count .{0,60}exceeds"
-    r"|exceeds? .{0,40}\bcontext\b|longer than the (model|maximum)",
+    r"|exceeds? .{0,40}\bcontext\b|longer than the (model|maximum)"
+    r"|tokens.{0,40} must be <= \d+|must have less than \d+ tokens",  # TGI
     re.IGNORECASE,
 )
 _FILTER_WORDS = re.compile(

@@ -8,9 +8,13 @@ follows redirects, reads proxies from the environment, keeps cookies or decompre
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Literal
 
@@ -22,6 +26,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from httpx_aiohttp import AiohttpTransport
 
 from arena.backends.base import BackendError, ErrorKind
+from arena.backends.errors import response_error
 from arena.backends.guard import AddressPolicy, BlockedAddressError
 
 Library = Literal["aiohttp", "httpx"]
@@ -39,6 +44,40 @@ NETWORK_ERRORS = (
     HttpProcessingError,
     OSError,  # with it TimeoutError
 )
+_TLS_INTERRUPTED = (
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+    ssl.SSLSyscallError,
+    ssl.SSLWantReadError,
+    ssl.SSLWantWriteError,
+)
+
+
+@dataclass(slots=True)
+class Connecting:
+    """Whether a connection was opened for a request, or one kept from an earlier request used."""
+
+    opened: bool = False
+
+
+_connecting: ContextVar[Connecting | None] = ContextVar("connecting", default=None)
+
+
+@contextlib.contextmanager
+def watch_connecting() -> Iterator[Connecting]:
+    """For one request sent inside the block, in whichever task its connection is opened."""
+    connecting = Connecting()
+    token = _connecting.set(connecting)
+    try:
+        yield connecting
+    finally:
+        _connecting.reset(token)
+
+
+def _note_opened() -> None:
+    connecting = _connecting.get()
+    if connecting is not None:
+        connecting.opened = True
 
 
 async def system_resolve(host: str, port: int) -> Sequence[str]:
@@ -74,7 +113,18 @@ def open_client(
         follow_redirects=False,
         headers={"User-Agent": "arena", "Accept": "*/*", "Accept-Encoding": "identity"},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        event_hooks={"response": [_refuse_redirect]},
     )
+
+
+async def _refuse_redirect(response: httpx.Response) -> None:
+    """Raises BackendError(REDIRECT) before httpx reads the target.
+
+    It does so even when it is not to follow, and what it raises for a target that is not a URL
+    looks like a fault of ours.
+    """
+    if response.has_redirect_location:
+        raise response_error(response.status_code, response.headers, b"")
 
 
 def connection_error(error: Exception) -> BackendError:
@@ -84,11 +134,13 @@ def connection_error(error: Exception) -> BackendError:
         if isinstance(cause, BlockedAddressError):
             kind = ErrorKind.BLOCKED_ADDRESS
         elif isinstance(cause, ssl.SSLError):
-            # a handshake cut short is a broken connection, not a broken certificate
-            if not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            # a handshake cut short or not answered is a broken connection, not a bad certificate
+            if not isinstance(cause, _TLS_INTERRUPTED):
                 kind = ErrorKind.TLS
         elif isinstance(cause, httpx.UnsupportedProtocol | httpx.InvalidURL):
             kind = ErrorKind.BLOCKED_ADDRESS
+        elif isinstance(cause, httpx.LocalProtocolError):
+            return unsendable(cause)
         elif isinstance(cause, httpx.RemoteProtocolError):
             if "disconnected" not in str(cause):  # httpcore's word for a connection just closed
                 kind = ErrorKind.PROTOCOL
@@ -99,17 +151,40 @@ def connection_error(error: Exception) -> BackendError:
     return BackendError(kind, repr(error)[:500])
 
 
+def unsendable(error: Exception) -> BackendError:
+    """A key or a model name that no header or URL can carry; what it is, the error may quote."""
+    return BackendError(ErrorKind.BAD_REQUEST, f"cannot be sent ({type(error).__name__})")
+
+
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
+async def _checked(host: str, port: int, check: Check, resolve: Resolve) -> Sequence[str]:
+    """The addresses of a host, all of them checked: a name is refused if one of them is.
+
+    An address stands for itself, whatever a resolver might say about it. Raises OSError.
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        addresses = await resolve(host, port)
+    else:
+        addresses = [host]
+    if not addresses:
+        raise OSError(f"no address for {host}")
+    for address in addresses:
+        check(address)
+    return addresses
+
+
 # aiohttp
 
 
 class _Resolver(AbstractResolver):
-    """Refuses a name as soon as one of its addresses is refused."""
+    """aiohttp asks it about names only; addresses meet the check where the socket is made."""
 
     def __init__(self, check: Check, resolve: Resolve) -> None:
         self._check = check
@@ -118,9 +193,8 @@ class _Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        found = await self._resolve(host, port)
-        for address in found:
-            self._check(address)
+        _note_opened()
+        found = await _checked(host, port, self._check, self._resolve)
         return [
             ResolveResult(
                 hostname=host,
@@ -140,6 +214,7 @@ class _Resolver(AbstractResolver):
 def _session(check: Check, resolve: Resolve, context: ssl.SSLContext) -> aiohttp.ClientSession:
     def guarded_socket(info: aiohttp.AddrInfoType) -> socket.socket:
         family, kind, protocol, _, address = info
+        _note_opened()
         check(str(address[0]))
         return socket.socket(family, kind, protocol)
 
@@ -182,22 +257,19 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
+        _note_opened()
         try:
             async with asyncio.timeout(timeout):
-                addresses = await self._resolve(host, port)
+                addresses = await _checked(host, port, self._check, self._resolve)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(f"resolving {host}") from error
-        for address in addresses:
-            self._check(address)
-        failure: Exception = OSError(f"no address for {host}")
-        for address in addresses:
-            try:
+        *others, last = addresses
+        for address in others:
+            with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
                 return await self._network.connect_tcp(
                     address, port, timeout, local_address, socket_options
                 )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure
+        return await self._network.connect_tcp(last, port, timeout, local_address, socket_options)
 
     async def connect_unix_socket(
         self,

@@ -74,16 +74,23 @@ def test_one_byte_order_mark_is_dropped_at_the_start_and_kept_elsewhere():
 
 @pytest.mark.parametrize(
     "endless",
-    [b"data: " + b"x" * MAX_LINE, b": " + b"x" * MAX_LINE, (b"data: " + b"x" * 1000 + b"\n") * 1100],
+    [
+        b"data: " + b"x" * MAX_LINE,
+        b": " + b"x" * MAX_LINE,
+        (b"data: " + b"x" * 1000 + b"\n") * 1100,
+    ],
     ids=["line", "comment", "event"],
 )
 @pytest.mark.parametrize("size", [16384, None])
 def test_a_line_or_event_over_the_cap_breaks_the_stream_after_the_events_before_it(endless, size):
     decoder = SSEDecoder()
     seen = []
-    with pytest.raises(BackendError) as caught:
+
+    def read_all():
         for piece in cut(b"data: first\n\n" + endless, size or 1 << 30):
-            for event in decoder.feed(piece):
-                seen.append(event.data)
+            seen.extend(event.data for event in decoder.feed(piece))
+
+    with pytest.raises(BackendError) as caught:
+        read_all()
     assert caught.value.kind is ErrorKind.PROTOCOL
     assert seen == ["first"]
