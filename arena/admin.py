@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet, URLField
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
+from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
+from django.views.decorators.debug import sensitive_post_parameters
 
 from arena import health, registration, votes
 from arena.backends.base import BackendError
 from arena.backends.registry import ADAPTERS
+from arena.battles import Refused
 from arena.keys import KeyUnreadable
 from arena.models import Answer, Battle, Contestant, Endpoint, Turn, Vote
 
@@ -26,13 +32,30 @@ admin.site.index_title = "Administration"
 
 
 class EndpointForm(forms.ModelForm):
-    kind = forms.ChoiceField(choices=[(kind, a.title) for kind, a in ADAPTERS.items()])
+    kind = forms.ChoiceField(
+        choices=[
+            (kind, format_html("{} <code>{}</code>", adapter.title, adapter.default_base_url))
+            for kind, adapter in ADAPTERS.items()
+        ],
+        initial=next(iter(ADAPTERS)),
+        widget=forms.RadioSelect,
+        help_text="The dialect the server speaks, with its usual address. vLLM, llama.cpp, "
+        "LM Studio, TGI, Groq, Mistral, Together and OpenRouter all speak the first one.",
+    )
+    base_url = forms.CharField(
+        label="Base URL",
+        max_length=500,
+        required=False,
+        widget=forms.URLInput(attrs={"class": "vTextField", "inputmode": "url"}),
+        help_text="As the provider's documentation gives it. Left empty, it is the usual address "
+        "of the kind.",
+    )
     new_api_key = forms.CharField(
         label="New API key",
         required=False,
         strip=True,
         widget=forms.PasswordInput(
-            render_value=False, attrs={"autocomplete": "new-password", "size": 60}
+            render_value=False, attrs={"autocomplete": "new-password", "class": "vTextField"}
         ),
         help_text="Stored encrypted, never shown again. Leave empty to keep the present key.",
     )
@@ -44,20 +67,52 @@ class EndpointForm(forms.ModelForm):
             "name", "kind", "base_url", "enabled",
             "connect_timeout", "first_token_timeout", "gap_timeout", "total_timeout",
         )  # fmt: skip
-        help_texts = {
-            "base_url": "As the provider's documentation gives it: "
-            + "; ".join(f"{a.title}: {a.default_base_url}" for a in ADAPTERS.values())
-        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk is None:
+            self.fields["new_api_key"].label = "API key"
+            self.fields[
+                "new_api_key"
+            ].help_text = "Stored encrypted, never shown again. Leave empty if none is needed."
 
     def clean_base_url(self) -> str:
-        return registration.check_base_url(self.cleaned_data["base_url"])
+        base_url = self.cleaned_data["base_url"] or registration.default_base_url(
+            self.cleaned_data.get("kind", "")
+        )
+        return registration.check_base_url(base_url)
+
+    def clean_new_api_key(self) -> str:
+        key: str = self.cleaned_data["new_api_key"]
+        if not (key.isascii() and key.isprintable()):
+            raise ValidationError("An API key is sent in a header: plain ASCII, no line breaks.")
+        return key
 
 
-class ContestantInline(admin.TabularInline):
+class ReadOnly:
+    """Looked at here, changed elsewhere: battles and votes are what happened."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ContestantInline(ReadOnly, admin.TabularInline):
     model = Contestant
-    extra = 1
-    fields = ("name", "upstream_model", "organisation", "licence", "quantisation", "status")
-    show_change_link = True
+    extra = 0
+    fields = ("card", "upstream_model", "organisation", "status")
+    readonly_fields = ("card",)
+    verbose_name_plural = "contestants behind this endpoint"
+
+    @admin.display(description="Contestant")
+    def card(self, contestant: Contestant) -> str:
+        url = reverse("admin:arena_contestant_change", args=[contestant.pk])
+        return format_html('<a href="{}">{}</a>', url, contestant.name)
 
 
 @admin.register(Endpoint)
@@ -82,18 +137,39 @@ class EndpointAdmin(admin.ModelAdmin):
             },
         ),
     )
+    add_fieldsets = (
+        (None, {"fields": ("name", "kind", "base_url", "new_api_key")}),
+        fieldsets[2],
+    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Endpoint | None = None) -> Any:
+        if obj is None:
+            return self.add_fieldsets
+        if not self.has_change_permission(request, obj):
+            return (
+                self.fieldsets[0],
+                ("API key", {"fields": ("api_key_hint",)}),
+                self.fieldsets[2],
+            )
+        return self.fieldsets
+
+    def get_inlines(self, request: HttpRequest, obj: Endpoint | None) -> Any:
+        # A new endpoint gets its contestants from the probe page, which knows its models.
+        return self.inlines if obj else ()
+
+    @method_decorator(sensitive_post_parameters("new_api_key"))
+    def changeform_view(self, *args: Any, **kwargs: Any) -> Any:
+        return super().changeform_view(*args, **kwargs)
 
     @admin.display(description="Test")
     def probe_link(self, endpoint: Endpoint) -> str:
-        return format_html(
-            '<a href="{}">Probe</a>', reverse("admin:arena_endpoint_probe", args=[endpoint.pk])
-        )
+        return _probe_link(endpoint.pk)
 
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         erased = registration.save_endpoint(
             obj,
-            new_api_key=form.cleaned_data["new_api_key"],
-            erase_key=form.cleaned_data["erase_api_key"],
+            new_api_key=form.cleaned_data.get("new_api_key", ""),
+            erase_key=form.cleaned_data.get("erase_api_key", False),
         )
         if erased:
             self.message_user(
@@ -103,6 +179,20 @@ class EndpointAdmin(admin.ModelAdmin):
                 messages.WARNING,
             )
 
+    def response_add(self, request: HttpRequest, obj: Endpoint, *args: Any) -> HttpResponse:
+        """A new endpoint is worth nothing until it has answered once: on to the probe."""
+        response = super().response_add(request, obj, *args)
+        return self._to_probe(request, obj) or response
+
+    def response_change(self, request: HttpRequest, obj: Endpoint) -> HttpResponse:
+        response = super().response_change(request, obj)
+        return self._to_probe(request, obj) or response
+
+    def _to_probe(self, request: HttpRequest, endpoint: Endpoint) -> HttpResponse | None:
+        if "_probe" in request.POST and self.has_change_permission(request, endpoint):
+            return redirect("admin:arena_endpoint_probe", endpoint.pk)
+        return None
+
     def get_urls(self) -> list[URLPattern]:
         probe = self.admin_site.admin_view(self.probe_view)
         return [
@@ -111,55 +201,119 @@ class EndpointAdmin(admin.ModelAdmin):
         ]
 
     def probe_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """GET: which model to ask. POST: ask it, and show what came back."""
+        """GET: the endpoint's models. POST: ask one of them, or make a contestant of it."""
         endpoint = get_object_or_404(Endpoint, pk=pk)
         if not self.has_change_permission(request, endpoint):
             raise PermissionDenied
+        typed = request.POST.get("typed", "")
+        chosen = request.POST.get("register", "")
+        if chosen or request.POST.get("do") == "register":
+            return self._register(request, endpoint, chosen or typed)
+        model = (request.POST.get("model") or typed).strip()
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": f"Probe {endpoint.name}",
             "endpoint": endpoint,
             "prompt": health.PROBE_PROMPT,
-            "model": request.POST.get("model", "").strip(),
-            "contestants": endpoint.contestants.all(),
+            "model": model,
+            "typed": typed,
+            "can_register": request.user.has_perm("arena.add_contestant"),
         }
+        listed: list[str] = []
         try:
             target = endpoint.target()
-            if request.method == "POST" and context["model"]:
-                context["probe"] = health.probe_now(target, context["model"])
-            else:
-                context["models"] = health.model_names(target)
-        except BackendError as error:
+            if model:
+                context["probe"] = health.probe_now(target, model)
+            listed = health.model_names(target)
+        except (BackendError, KeyUnreadable) as error:
             # Listing models is a courtesy; servers that cannot do it still answer chats.
             context["listing_error"] = str(error)
-        except KeyUnreadable as error:
-            context["listing_error"] = str(error)
+        context["models"] = _model_rows(endpoint, listed)
         return TemplateResponse(request, "admin/arena/endpoint/probe.html", context)
+
+    def _register(self, request: HttpRequest, endpoint: Endpoint, model: str) -> HttpResponse:
+        if not request.user.has_perm("arena.add_contestant"):
+            raise PermissionDenied
+        try:
+            contestant, new = registration.register_model(endpoint=endpoint, upstream_model=model)
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), messages.ERROR)
+            return redirect("admin:arena_endpoint_probe", endpoint.pk)
+        if new:
+            admin.site._registry[Contestant].log_addition(request, contestant, [{"added": {}}])
+            self.message_user(
+                request,
+                f"{contestant.name} is registered as a draft, so it is not drawn yet. "
+                "Complete its card, then set its status to Active.",
+                messages.SUCCESS,
+            )
+        return redirect("admin:arena_contestant_change", contestant.pk)
+
+
+def _model_rows(endpoint: Endpoint, listed: list[str]) -> list[dict[str, Any]]:
+    """The models an endpoint lists and those already registered, each with its contestant."""
+    known: dict[str, Contestant] = {}
+    for contestant in endpoint.contestants.order_by("-pk"):
+        known[contestant.upstream_model] = contestant  # of several, the first one registered
+    return [
+        {"name": name, "contestant": known.get(name)} for name in dict.fromkeys([*known, *listed])
+    ]
+
+
+def _probe_link(endpoint_id: int) -> str:
+    return format_html(
+        '<a href="{}">Probe</a>', reverse("admin:arena_endpoint_probe", args=[endpoint_id])
+    )
 
 
 @admin.register(Contestant)
 class ContestantAdmin(admin.ModelAdmin):
     list_display = (
         "name", "endpoint", "upstream_model", "organisation", "quantisation", "status", "weight",
+        "drawn", "probe_link",
     )  # fmt: skip
     list_filter = ("status", "endpoint", "organisation")
     list_editable = ("status", "weight")
     list_select_related = ("endpoint",)
     search_fields = ("name", "upstream_model", "organisation")
+    formfield_overrides = {URLField: {"assume_scheme": "https"}}
+    fieldsets = (
+        (None, {"fields": ("name", "status", "weight")}),
+        (
+            "Card, shown after the vote",
+            {
+                "fields": (
+                    "organisation", "url", "licence", "licence_url", "parameters",
+                    "quantisation", "context_length", "description",
+                )
+            },
+        ),
+        ("Where it answers", {"fields": ("endpoint", "upstream_model")}),
+    )  # fmt: skip
 
+    @admin.display(description="In battles", boolean=True)
+    def drawn(self, contestant: Contestant) -> bool:
+        return (
+            contestant.status in (Contestant.Status.ACTIVE, Contestant.Status.PREVIEW)
+            and contestant.weight > 0
+            and contestant.endpoint.enabled
+        )
 
-class ReadOnly:
-    """Battles and votes are what happened: looked at here, changed only by verbs."""
+    @admin.display(description="Health")
+    def probe_link(self, contestant: Contestant) -> str:
+        return _probe_link(contestant.endpoint_id)
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        can_probe = request.user.has_perm("arena.change_endpoint")
+        context = {**(extra_context or {}), "can_probe": can_probe}
+        return super().change_view(request, object_id, form_url, context)
 
 
 class AnswerInline(ReadOnly, admin.StackedInline):
@@ -187,7 +341,7 @@ class TurnAdmin(ReadOnly, admin.ModelAdmin):
 class TurnInline(ReadOnly, admin.TabularInline):
     model = Turn
     extra = 0
-    fields = ("number", "prompt", "state", "created_at")
+    fields = readonly_fields = ("number", "prompt", "state", "created_at")
     show_change_link = True
 
 
@@ -211,18 +365,50 @@ class VoteAdmin(ReadOnly, admin.ModelAdmin):
     list_select_related = ("battle",)
     search_fields = ("battle__public_id",)
     show_full_result_count = False
-    actions = ("exclude_votes", "restore_votes")
+    actions = ("exclude_votes", "hold_votes", "restore_votes")
 
     def has_withdraw_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("arena.change_vote")
 
     @admin.action(description="Exclude from all counts", permissions=["withdraw"])
     def exclude_votes(self, request: HttpRequest, queryset: QuerySet[Vote]) -> None:
-        for pk in queryset.values_list("pk", flat=True):
-            votes.exclude(vote_id=pk, reason=Vote.Exclusion.ADMINISTRATOR)
+        self._apply(request, queryset, "excluded", _exclude)
+
+    @admin.action(description="Hold: not counted until looked at", permissions=["withdraw"])
+    def hold_votes(self, request: HttpRequest, queryset: QuerySet[Vote]) -> None:
+        self._apply(request, queryset, "held", votes.hold)
 
     @admin.action(description="Count again", permissions=["withdraw"])
     def restore_votes(self, request: HttpRequest, queryset: QuerySet[Vote]) -> None:
-        rated = queryset.filter(battle__mode=Battle.Mode.BATTLE)
-        for pk in rated.values_list("pk", flat=True):
-            votes.restore(vote_id=pk)
+        self._apply(request, queryset, "counted again", votes.restore)
+
+    def _apply(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Vote],
+        done: str,
+        verb: Callable[..., Vote],
+    ) -> None:
+        """Each vote in a transaction of its own, each with its line in the history."""
+        changed = 0
+        refused: Counter[str] = Counter()
+        for pk in queryset.order_by("pk").values_list("pk", flat=True):
+            try:
+                vote = verb(vote_id=pk)
+            except Refused as error:
+                refused[error.message] += 1
+                continue
+            self.log_change(request, vote, f"{done.capitalize()} by an administrator.")
+            changed += 1
+        if changed:
+            self.message_user(
+                request, f"{changed} vote{pluralize(changed)} {done}.", messages.SUCCESS
+            )
+        for message, number in refused.items():
+            self.message_user(
+                request, f"{number} vote{pluralize(number)} left as is: {message}", messages.WARNING
+            )
+
+
+def _exclude(*, vote_id: int) -> Vote:
+    return votes.exclude(vote_id=vote_id, reason=Vote.Exclusion.ADMINISTRATOR)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from arena import pairing
@@ -54,7 +54,9 @@ class Refused(Exception):
 class TooFewModels(Refused):
     def __init__(self) -> None:
         super().__init__(
-            "no_models", "Fewer than two models are available. Please retry in 60 s.", retry_after=60
+            "no_models",
+            "Fewer than two models are available. Please retry in 60 s.",
+            retry_after=60,
         )
 
 
@@ -168,21 +170,34 @@ ANSWER_FIELDS = (
 )  # fmt: skip
 
 
+_SAVE_TEXT = f"UPDATE {Answer._meta.db_table} SET state = %s, text = %s WHERE id = %s"  # noqa: S608
+
+
 @transaction.atomic
 def checkpoint(turns: Mapping[int, Sequence[Mapping[str, Any]]]) -> set[int]:
     """Save what running turns have so far. Returns the turns somebody asked to stop.
 
-    `turns` maps turn ids to their changed answers, each a mapping with `id` and fields.
+    `turns` maps turn ids to their changed answers, each a mapping with `id`, `state` and `text`.
     """
-    Turn.objects.filter(pk__in=turns, state=Turn.State.RUNNING).update(heartbeat_at=timezone.now())
-    for answers in turns.values():
-        for values in answers:
-            Answer.objects.filter(pk=values["id"], turn__state=Turn.State.RUNNING).update(
-                **{name: value for name, value in values.items() if name != "id"}
-            )
-    return set(
-        Turn.objects.filter(pk__in=turns, stop_requested=True).values_list("pk", flat=True)
+    # The lock keeps a turn from being finished in between: its last word would be overwritten.
+    running = dict(
+        Turn.objects.select_for_update()
+        .filter(pk__in=turns, state=Turn.State.RUNNING)
+        .order_by("pk")
+        .values_list("pk", "stop_requested")
     )
+    Turn.objects.filter(pk__in=running).update(heartbeat_at=timezone.now())
+    # Twice a second for every answer in progress: the ORM would cost more than the streams.
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            _SAVE_TEXT,
+            [
+                (answer["state"], answer["text"], answer["id"])
+                for turn_id in running
+                for answer in turns[turn_id]
+            ],
+        )
+    return {turn_id for turn_id, stop in running.items() if stop}
 
 
 @transaction.atomic

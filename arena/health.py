@@ -82,10 +82,17 @@ async def probe(client: BackendClient, target: Target, model: str) -> Probe:
     except BackendError as error:
         result.error_kind, result.error = error.kind, error.detail
     result.duration = time.monotonic() - began
+    # A server may repeat the key in a successful answer too, and this text goes to a page.
+    result.text = _without_key(result.text, target.api_key)
+    result.error = _without_key(result.error, target.api_key)
     if not result.output_tokens and result.text:
         result.output_tokens = -(-len(result.text) // 4)
         result.tokens_estimated = True
     return result
+
+
+def _without_key(text: str, key: str) -> str:
+    return text.replace(key, "[key]") if len(key) >= 4 else text
 
 
 def probe_now(target: Target, model: str) -> Probe:
@@ -107,7 +114,8 @@ def model_names(target: Target) -> list[str]:
     async def run() -> list[str]:
         client = BackendClient(AddressPolicy(settings.PRIVATE_ENDPOINTS))
         try:
-            return await client.list_models(target)
+            names = await client.list_models(target)
+            return [_without_key(name, target.api_key) for name in names]
         finally:
             await client.aclose()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
@@ -19,17 +22,30 @@ def encrypt(plain: str) -> str:
 
 
 def decrypt(sealed: str) -> str:
+    """Raises KeyUnreadable."""
     if not sealed:
         return ""
-    try:
+    with _readable():
         return _fernet().decrypt(sealed.encode()).decode()
+
+
+def rotate(sealed: str) -> str:
+    """The same value sealed with the first key, so that an old one can be dropped.
+
+    Raises KeyUnreadable.
+    """
+    if not sealed:
+        return ""
+    with _readable():
+        return _fernet().rotate(sealed.encode()).decode()
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
     except InvalidToken as error:
         raise KeyUnreadable(
             "a stored API key cannot be read with ENCRYPTION_KEYS: restore the key that wrote it, "
             "or enter the API key again"
         ) from error
-
-
-def rotate(sealed: str) -> str:
-    """The same value encrypted with the first key, so that an old key can be dropped."""
-    return _fernet().rotate(sealed.encode()).decode() if sealed else ""

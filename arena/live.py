@@ -8,7 +8,7 @@ start of the turn, so what it sees is the same text whatever it had seen before.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -90,16 +90,18 @@ class LiveTurn:
         cursors = [_Cursor(side) for side in self.sides.values()]
         try:
             yield {"type": "turn.started", "turn": self.number, "prompt": self.prompt}
+            next_frame = 0.0  # after a pause the first news leaves at once
             while True:
                 waker.clear()
                 ended = self.ended  # before collecting: what was appended before the end is sent
-                for cursor in cursors:
-                    for event in cursor.collect():
-                        yield event
+                events = [event for cursor in cursors for event in cursor.collect()]
+                for event in events:
+                    yield event
                 if ended is not None:
                     yield self._last_event(ended)
                     return
-                next_frame = loop.time() + interval
+                if events:
+                    next_frame = loop.time() + interval
                 await waker.wait()
                 if (wait := next_frame - loop.time()) > 0:
                     await asyncio.sleep(wait)
@@ -128,25 +130,31 @@ class _Cursor:
         self._tail = 0
         self._seq = 0
 
-    def collect(self) -> Iterator[ServerEvent]:
+    def collect(self) -> list[ServerEvent]:
+        """What is new. A list, not a generator: while a reader sends, the side moves on, and the
+        cursor must not move with it."""
         side = self._side
+        events: list[ServerEvent] = []
         if side.state == SideState.RETRYING != self._state:
-            yield {"type": "slot.retrying", "slot": side.slot}
+            events.append({"type": "slot.retrying", "slot": side.slot})
         if side.text and self._state in (SideState.QUEUED, SideState.RETRYING):
-            yield {"type": "slot.started", "slot": side.slot}
+            events.append({"type": "slot.started", "slot": side.slot})
         if side.state == SideState.COMPLETE != self._state:
-            yield {
-                "type": "slot.completed",
-                "slot": side.slot,
-                "seq": len(side.text),
-                "html": side.html,
-                "words": len(side.text.split()),
-                "notice": side.notice,
-            }
+            events.append(
+                {
+                    "type": "slot.completed",
+                    "slot": side.slot,
+                    "seq": len(side.text),
+                    "html": side.html,
+                    "words": len(side.text.split()),
+                    "notice": side.notice,
+                }
+            )
         elif len(side.text) > self._seq and side.state != SideState.COMPLETE:
-            yield self._delta()
+            events.append(self._delta())
         self._state = side.state
         self._seq = len(side.text)
+        return events
 
     def _delta(self) -> ServerEvent:
         side = self._side

@@ -242,7 +242,11 @@ class Battle(models.Model):
                 name="battle_one_model_only_in_direct_chat",
             ),
             models.CheckConstraint(
-                condition=~Q(mode="battle") | Q(pair_probability__gt=0, pair_probability__lte=1),
+                # NULL must be named: a comparison with it is not false, so it would pass.
+                condition=~Q(mode="battle")
+                | Q(
+                    pair_probability__isnull=False, pair_probability__gt=0, pair_probability__lte=1
+                ),
                 name="battle_drawn_with_a_probability",
             ),
             models.CheckConstraint(

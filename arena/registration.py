@@ -13,7 +13,17 @@ from django.db import transaction
 
 from arena.backends.base import BackendError
 from arena.backends.guard import AddressPolicy, is_public
+from arena.backends.registry import ADAPTERS
 from arena.models import Contestant, Endpoint
+
+NAME_LENGTH = 100  # of a contestant, in characters
+UPSTREAM_LENGTH = 200
+
+
+def default_base_url(kind: str) -> str:
+    """Where a kind of server usually answers; empty for a kind nobody knows."""
+    adapter = ADAPTERS.get(kind)
+    return adapter.default_base_url if adapter else ""
 
 
 def check_base_url(base_url: str) -> str:
@@ -22,7 +32,9 @@ def check_base_url(base_url: str) -> str:
     try:
         trusted = AddressPolicy(settings.PRIVATE_ENDPOINTS).trusts(base_url)
     except BackendError as error:
-        raise ValidationError(f"This URL cannot be used: {error.detail}.", code="bad_url") from error
+        raise ValidationError(
+            f"This URL cannot be used: {error.detail}.", code="bad_url"
+        ) from error
     host = urlsplit(base_url).hostname or ""
     if not trusted and _is_address(host) and not is_public(host):
         raise ValidationError(
@@ -58,6 +70,50 @@ def save_endpoint(endpoint: Endpoint, *, new_api_key: str = "", erase_key: bool 
         endpoint.set_api_key("")
     endpoint.save()
     return erased and not new_api_key
+
+
+def check_upstream_model(name: str) -> str:
+    """The name by which an endpoint knows a model, fit to be stored. Raises ValidationError."""
+    name = name.strip()
+    if not name:
+        raise ValidationError("Name a model of the endpoint.", code="required")
+    if len(name) > UPSTREAM_LENGTH:
+        raise ValidationError(
+            f"A model's name has at most {UPSTREAM_LENGTH} characters.", code="max_length"
+        )
+    if not name.isprintable():
+        raise ValidationError("A model's name has no control characters.", code="control")
+    return name
+
+
+@transaction.atomic
+def register_model(*, endpoint: Endpoint, upstream_model: str) -> tuple[Contestant, bool]:
+    """A model of an endpoint as a contestant, and whether it is a new one. Raises ValidationError.
+
+    A new one is a draft under the model's own short name: its card is still empty, so nobody is
+    asked to judge it yet. Registering the same model twice gives the first contestant again.
+    """
+    upstream_model = check_upstream_model(upstream_model)
+    # Two clicks at the same moment must find each other's row.
+    Endpoint.objects.select_for_update().get(pk=endpoint.pk)
+    known = endpoint.contestants.filter(upstream_model=upstream_model).first()
+    if known:
+        return known, False
+    contestant = Contestant.objects.create(
+        name=_free_name(upstream_model), endpoint=endpoint, upstream_model=upstream_model
+    )
+    return contestant, True
+
+
+def _free_name(upstream_model: str) -> str:
+    """ "org/Some-Model" to "Some-Model", numbered when another contestant is called so."""
+    base = (upstream_model.rstrip("/").rpartition("/")[2] or upstream_model)[: NAME_LENGTH - 6]
+    number = 1
+    while Contestant.objects.filter(
+        name=(name := base if number == 1 else f"{base} {number}")
+    ).exists():
+        number += 1
+    return name
 
 
 @transaction.atomic

@@ -7,9 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arena import rendering
-from arena.rendering import HIGHLIGHT_CLASSES, LANGUAGES, MAX_ANSWER, MAX_BLOCK, BlockRenderer
+from arena.rendering import (
+    HIGHLIGHT_CLASSES,
+    LANGUAGES,
+    MAX_ANSWER,
+    MAX_HTML,
+    BlockRenderer,
+    answers,
+)
+from arena.rendering import code as code_module
 from arena.rendering import render as render_answer
+from arena.rendering.markdown import MARKDOWN, MAX_ADDRESS, MAX_BLOCK
 
 # Written out once more, on purpose: what may reach a page is not for the renderer to say.
 MATHML = {
@@ -216,8 +224,8 @@ def test_code_is_shown_to_the_letter_whatever_its_language(info):
 @pytest.mark.parametrize("language", sorted(LANGUAGES))
 def test_every_language_offered_has_a_lexer_that_keeps_the_code(language):
     code = "\n  # x = 'y' /* z */ <a b=\"c\">\n@if (a) { return 1.5 } // $d\n-e\n+f\n\n"
-    html = rendering._highlighted(code, language)
-    assert rendering._lexer(language) is not None
+    html = code_module.highlighted(code, language)
+    assert code_module._lexer(language) is not None
     assert Page(html).text == code
 
 
@@ -226,12 +234,12 @@ def test_a_lexer_that_fails_leaves_the_code_plain(monkeypatch):
         def get_tokens(self, code):
             raise IndexError
 
-    monkeypatch.setattr(rendering, "_lexer", lambda language: Broken())
+    monkeypatch.setattr(code_module, "_lexer", lambda language: Broken())
     assert "<code>a &lt; b\n</code>" in render("```python\na < b\n```")
 
 
 def test_code_that_takes_too_long_to_colour_is_complete_all_the_same(monkeypatch):
-    monkeypatch.setattr(rendering, "HIGHLIGHT_SECONDS", -1)
+    monkeypatch.setattr(code_module, "HIGHLIGHT_SECONDS", -1)
     code = "def f(): pass\n" * 20
     page = Page(render(f"```python\n{code}```"))
     assert len(page.all("span")) == 2  # the language and one keyword
@@ -342,13 +350,13 @@ def test_an_answer_that_would_fill_megabytes_is_shown_as_written():
     assert is_plain(render(text), text.strip())
     blocks, _ = stream(text, 50)
     assert len(blocks) == 39
-    assert len("".join(blocks)) < 2 * rendering.MAX_HTML
+    assert len("".join(blocks)) < 2 * MAX_HTML
     assert Page(blocks[0]).all("a")
     assert is_plain(blocks[-1], paragraph.strip())
 
 
 def test_a_link_to_a_very_long_address_is_only_text():
-    html = render(f"[text](https://example.org/{'u' * rendering.MAX_ADDRESS})")
+    html = render(f"[text](https://example.org/{'u' * MAX_ADDRESS})")
     assert html == "<p>text</p>\n"
 
 
@@ -376,7 +384,7 @@ def test_nesting_as_people_use_it_is_rendered():
 
 
 def test_a_failure_of_our_own_shows_the_answer_as_written(monkeypatch):
-    monkeypatch.setattr(rendering, "_to_html", lambda tokens, env: 1 / 0)
+    monkeypatch.setattr(answers, "to_html", lambda tokens, env: 1 / 0)
     assert is_plain(render("*a*"), "*a*")
     blocks, tail = stream("*a*\n\n*b*", 1)
     assert is_plain("".join(blocks), "*a*")
@@ -534,7 +542,7 @@ def test_a_long_list_is_shown_as_written_while_it_streams():
 
 
 def test_text_within_a_line_is_not_parsed(monkeypatch):
-    monkeypatch.setattr(rendering, "_MARKDOWN", None)
+    monkeypatch.setattr(answers, "MARKDOWN", None)
     renderer = BlockRenderer()
     renderer.feed("```\n\n")
     for _ in range(1_000):
@@ -545,14 +553,14 @@ def test_text_within_a_line_is_not_parsed(monkeypatch):
 
 def test_every_character_is_parsed_a_bounded_number_of_times(monkeypatch):
     parsed = 0
-    parse = rendering._MARKDOWN.parse
+    parse = MARKDOWN.parse
 
     def counting(text, env):
         nonlocal parsed
         parsed += len(text)
         return parse(text, env)
 
-    monkeypatch.setattr(rendering._MARKDOWN, "parse", counting)
+    monkeypatch.setattr(MARKDOWN, "parse", counting)
     texts = [
         "```\n" + "code\n\n# \n" * 2_000 + "```\n\n",
         "  ```\n" + "code\n\n# \n" * 2_000,

@@ -1,0 +1,200 @@
+"""The database refuses what the code should never do: each constraint, by trying."""
+
+from __future__ import annotations
+
+import pytest
+from django.apps import apps
+from django.db import IntegrityError, models, transaction
+
+from arena.models import Answer, Battle, Contestant, Endpoint, Turn, Vote, Voter
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def change(make, **fields):
+    """An attempt to give a valid row these values."""
+
+    def attempt():
+        row = make()
+        type(row).objects.filter(pk=row.pk).update(**fields)
+
+    return attempt
+
+
+def twice(make, *names):
+    """An attempt to have two rows that agree in these fields."""
+
+    def attempt():
+        first, second = make(), make()
+        type(second).objects.filter(pk=second.pk).update(
+            **{name: getattr(first, name) for name in names}
+        )
+
+    return attempt
+
+
+def turn():
+    return factories.battle().turns.get()
+
+
+def answer():
+    return turn().answers.get(slot="a")
+
+
+def side_by_side():
+    return factories.battle(mode=Battle.Mode.SIDE_BY_SIDE, pair_probability=None)
+
+
+def second_vote():
+    vote = factories.vote()
+    Vote.objects.create(battle=vote.battle, voter=vote.voter, choice="b", turn=1)
+
+
+def second_turn_of_the_same_number():
+    first = turn()
+    Turn.objects.create(
+        battle=first.battle, number=1, prompt="Again", heartbeat_at=first.heartbeat_at
+    )
+
+
+def second_answer_in_the_same_slot():
+    first = answer()
+    Answer.objects.create(turn=first.turn, slot="a", contestant=first.contestant)
+
+
+def battle_against_itself():
+    model = factories.contestant()
+    factories.battle(contestant_a=model, contestant_b=model)
+
+
+counted = {"status": "counted", "tally_due": False, "tallied": True}
+IMPOSSIBLE = {
+    "endpoint_timeouts_positive": [
+        change(factories.endpoint, **{f"{name}_timeout": seconds})
+        for name in ("connect", "first_token", "gap", "total")
+        for seconds in (0, -1)
+    ],
+    "contestant_status_known": [change(factories.contestant, status="famous")],
+    "contestant_weight_not_negative": [change(factories.contestant, weight=-0.5)],
+    "battle_state_known": [change(factories.battle, state="lost")],
+    "battle_mode_known": [change(factories.battle, mode="duel")],
+    "battle_two_different_models": [battle_against_itself],
+    "battle_one_model_only_in_direct_chat": [
+        change(factories.battle, contestant_b=None),
+        change(factories.battle, mode="direct"),
+        change(side_by_side, contestant_b=None),
+    ],
+    "battle_drawn_with_a_probability": [
+        change(factories.battle, pair_probability=value) for value in (0, -0.1, 1.01, None)
+    ],
+    "battle_void_has_a_reason": [
+        change(factories.battle, state="void"),
+        change(factories.battle, void_reason="failed"),
+    ],
+    "battle_revealed_only_when_said_so": [
+        change(factories.battle, revealed_at="2026-01-01T00:00Z"),
+        change(factories.battle, state="voted", revealed_at="2026-01-01T00:00Z"),
+    ],
+    "turn_state_known": [change(turn, state="paused")],
+    "turn_number_once": [second_turn_of_the_same_number],
+    "turn_number_from_one": [change(turn, number=0)],
+    "answer_state_known": [change(answer, state="bored")],
+    "answer_slot_known": [change(answer, slot="c")],
+    "answer_slot_once": [second_answer_in_the_same_slot],
+    "answer_failed_for_a_reason": [change(answer, state="failed")],
+    "vote_choice_known": [change(factories.vote, choice="skip")],
+    "vote_status_known": [change(factories.vote, status="lost")],
+    "vote_excluded_for_a_reason": [
+        change(factories.vote, status="excluded"),
+        change(factories.vote, exclusion_reason="administrator"),
+    ],
+    "vote_settled_means_settled": [
+        change(factories.vote, tally_due=False),
+        change(factories.vote, **{**counted, "tallied": False}),
+        change(factories.vote, **{**counted, "status": "held"}),
+        change(factories.vote, **{**counted, "status": "excluded", "exclusion_reason": "x"}),
+    ],
+    "Endpoint.name": [twice(factories.endpoint, "name")],
+    "Contestant.name": [twice(factories.contestant, "name")],
+    "Contestant.slug": [twice(factories.contestant, "slug")],
+    "Voter.key": [twice(factories.voter, "key")],
+    "Battle.public_id": [twice(factories.battle, "public_id")],
+    "Vote.battle": [second_vote, twice(factories.vote, "battle_id")],
+}
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        pytest.param(attempt, id=f"{name}-{number}")
+        for name, attempts in IMPOSSIBLE.items()
+        for number, attempt in enumerate(attempts, 1)
+    ],
+)
+def test_the_database_refuses(attempt):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        attempt()
+
+
+def test_every_constraint_has_been_tried():
+    declared = set()
+    for model in apps.get_app_config("arena").get_models():
+        declared |= {constraint.name for constraint in model._meta.constraints}
+        declared |= {
+            f"{model.__name__}.{field.name}"
+            for field in model._meta.local_fields
+            if field.unique and not field.primary_key
+        }
+    assert set(IMPOSSIBLE) == declared
+
+
+def test_what_happened_cannot_be_deleted_with_what_it_is_about():
+    vote = factories.vote()
+    battle = vote.battle
+    for row in (battle.contestant_a, battle.contestant_a.endpoint, vote.voter, battle):
+        with pytest.raises(models.ProtectedError):
+            row.delete()
+    assert Vote.objects.filter(pk=vote.pk).exists()
+
+
+def test_a_valid_row_of_every_kind_is_accepted():
+    factories.vote()
+    side_by_side()
+    factories.battle(
+        mode=Battle.Mode.DIRECT, contestant_b=None, pair_probability=None, state="streaming"
+    )
+    factories.battle(state="void", void_reason="failed")
+    assert Battle.objects.count() == 4
+    assert {Endpoint, Contestant, Voter, Turn, Answer} <= {
+        model for model in apps.get_app_config("arena").get_models() if model.objects.exists()
+    }
+
+
+def test_battles_have_addresses_that_cannot_be_guessed():
+    ids = {factories.battle().public_id for _ in range(5)}
+    assert len(ids) == 5
+    assert all(len(public_id) == 22 for public_id in ids)  # 128 bits in base 64
+
+
+def test_names_that_give_the_same_slug_are_numbered():
+    slugs = [factories.contestant(name=name).slug for name in ("GPT 4", "gpt-4", "GPT_4!", "模型")]
+    assert slugs == ["gpt-4", "gpt-4-2", "gpt_4", "model"]
+
+
+@pytest.mark.parametrize(
+    ("plain", "hint"), [("", ""), ("short", "set"), ("sk-0123456789abcdef", "…cdef")]
+)
+def test_a_stored_key_shows_its_last_four_characters_at_most(plain, hint):
+    endpoint = factories.endpoint(api_key=plain)
+    assert endpoint.api_key_hint == hint
+    assert endpoint.target().api_key == plain
+    assert plain == "" or plain not in repr(endpoint.target())
+
+
+@pytest.mark.parametrize("fields", [{"status": "draft"}, {"status": "paused"}, {"weight": 0}])
+def test_a_contestant_that_should_rest_is_not_drawn(fields):
+    factories.contestant(**fields)
+    drawn = factories.contestant(status="preview")
+    factories.contestant(endpoint=factories.endpoint(enabled=False))
+    assert list(Contestant.objects.drawable()) == [drawn]

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arena.protocol import BadMessage, Resume, Stop, Submit, parse
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+near_misses = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["turn.submit", "turn.stop", "resume", "battle.reveal"])
+        | json_values
+    },
+    optional={
+        "prompt": st.text() | json_values,
+        "battle": st.text("abc_-09/.", max_size=24) | json_values,
+        "last_seq": st.dictionaries(st.sampled_from("abc"), st.integers() | json_values)
+        | json_values,
+        "model": json_values,
+    },
+)
+
+
+def test_the_events_a_page_sends_are_understood():
+    assert parse('{"type":"turn.submit","prompt":"Hi","battle":null}') == Submit("Hi", None)
+    assert parse('{"type":"turn.submit","prompt":"Hi","battle":"abc"}') == Submit("Hi", "abc")
+    assert parse('{"type":"turn.stop"}') == Stop()
+    assert parse('{"type":"resume","battle":"a-_9","last_seq":{"a":3,"b":0}}') == Resume(
+        "a-_9", {"a": 3, "b": 0}
+    )
+
+
+@given(st.text())
+def test_any_text_is_an_event_or_a_bad_message(text):
+    with contextlib.suppress(BadMessage):
+        parse(text)
+
+
+@given(json_values)
+def test_any_json_that_is_no_event_is_a_bad_message(value):
+    with pytest.raises(BadMessage):
+        parse(json.dumps(value))
+
+
+@given(near_misses)
+def test_what_passes_has_only_known_fields_of_the_right_type(message):
+    try:
+        event = parse(json.dumps(message))
+    except BadMessage:
+        return
+    match event:
+        case Submit(prompt, battle):
+            assert set(message) == {"type", "prompt", "battle"}
+            assert prompt.encode().decode() == prompt == message["prompt"]
+            assert battle is None or 1 <= len(battle) <= 22
+        case Stop():
+            assert set(message) == {"type"}
+        case Resume(battle, last_seq):
+            assert set(message) == {"type", "battle", "last_seq"}
+            assert 1 <= len(battle) <= 22
+            assert set(last_seq) <= {"a", "b"}
+            assert all(type(seq) is int and seq >= 0 for seq in last_seq.values())
+
+
+@given(st.text(), st.characters(categories=["Cs"]))
+def test_half_a_character_is_refused(text, surrogate):
+    with pytest.raises(BadMessage):
+        parse(json.dumps({"type": "turn.submit", "prompt": text + surrogate, "battle": None}))
+
+
+@given(st.text(min_size=1))
+def test_what_is_wrong_can_be_sent_back(name):
+    with pytest.raises(BadMessage) as bad:
+        parse(json.dumps({"type": "turn.stop", name if name != "type" else "x": 1}))
+    assert str(bad.value).encode()
+    assert len(str(bad.value)) < 300
+
+
+def test_hostile_json_is_a_bad_message(shared_data):
+    lines = (shared_data / "hostile" / "json_parsing.jsonl").read_text().splitlines()
+    assert len(lines) > 200
+    for line in lines:
+        item = json.loads(line)
+        data = base64.b64decode(item.get("b64", ""))
+        if "repeat_b64" in item:
+            data = base64.b64decode(item["repeat_b64"]) * item["count"]
+            data += base64.b64decode(item["tail_b64"])
+        with pytest.raises(BadMessage):
+            parse(data.decode("utf-8", "replace"))
