@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.text import slugify
 
 from arena import keys
@@ -86,6 +87,22 @@ class Endpoint(models.Model):
         )
 
 
+class Source(models.Model):
+    """Where imported votes came from. This arena's own battles have none."""
+
+    name = models.SlugField(max_length=60, unique=True)
+    format = models.CharField(max_length=30)
+    url = models.URLField(blank=True)
+    licence = models.CharField(max_length=100, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class ContestantQuerySet(models.QuerySet["Contestant"]):
     def drawable(self) -> ContestantQuerySet:
         """Those a battle may be drawn from now."""
@@ -102,6 +119,7 @@ class ContestantStatus(models.TextChoices):
     ACTIVE = "active", "Active"
     PAUSED = "paused", "Paused"
     RETIRED = "retired", "Retired: keeps its votes"
+    IMPORTED = "imported", "Imported: rated, never drawn"
 
 
 class Contestant(models.Model):
@@ -110,9 +128,19 @@ class Contestant(models.Model):
     Status = ContestantStatus
     name = models.CharField(max_length=100, unique=True, help_text="Shown after the vote.")
     slug = models.SlugField(max_length=110, unique=True, editable=False)
-    endpoint = models.ForeignKey(Endpoint, on_delete=models.PROTECT, related_name="contestants")
+    endpoint = models.ForeignKey(
+        Endpoint,
+        on_delete=models.PROTECT,
+        related_name="contestants",
+        null=True,
+        blank=True,
+        help_text="Empty for a model that is known from imported votes alone.",
+    )
     upstream_model = models.CharField(
-        "model at the endpoint", max_length=200, help_text="The `model` sent with each request."
+        "model at the endpoint",
+        max_length=200,
+        blank=True,
+        help_text="The `model` sent with each request.",
     )
     organisation = models.CharField(max_length=100, blank=True)
     licence = models.CharField(max_length=100, blank=True)
@@ -122,6 +150,15 @@ class Contestant(models.Model):
     parameters = models.CharField(max_length=30, blank=True, help_text="For example 7B.")
     quantisation = models.CharField(max_length=30, blank=True, help_text="For example Q4_K_M.")
     context_length = models.PositiveIntegerField(null=True, blank=True, help_text="Tokens.")
+    price_input = models.DecimalField(
+        max_digits=10, decimal_places=4, null=True, blank=True, help_text="USD per million tokens."
+    )
+    price_output = models.DecimalField(
+        max_digits=10, decimal_places=4, null=True, blank=True, help_text="USD per million tokens."
+    )
+    memory_gb = models.FloatField("memory needed", null=True, blank=True, help_text="Gigabytes.")
+    knowledge_cutoff = models.CharField(max_length=20, blank=True, help_text="For example 2025-01.")
+    open_weights = models.BooleanField(null=True, blank=True)
     status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
     weight = models.FloatField(
         "sampling weight",
@@ -139,6 +176,11 @@ class Contestant(models.Model):
             one_of("status", ContestantStatus),
             models.CheckConstraint(
                 condition=Q(weight__gte=0), name="contestant_weight_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=(Q(endpoint__isnull=False) & ~Q(upstream_model=""))
+                | Q(status__in=["draft", "retired", "imported"]),
+                name="contestant_answers_through_an_endpoint",
             ),
         ]
 
@@ -206,7 +248,13 @@ class Battle(models.Model):
     VoidReason = VoidReason
     public_id = models.CharField(max_length=22, unique=True, default=new_public_id, editable=False)
     mode = models.CharField(max_length=12, choices=Mode, default=Mode.BATTLE)
-    voter = models.ForeignKey(Voter, on_delete=models.PROTECT, related_name="battles")
+    source = models.ForeignKey(
+        Source, on_delete=models.PROTECT, related_name="battles", null=True, blank=True
+    )
+    external_id = models.CharField(max_length=80, blank=True, help_text="At its source.")
+    voter = models.ForeignKey(
+        Voter, on_delete=models.PROTECT, related_name="battles", null=True, blank=True
+    )
     contestant_a = models.ForeignKey(Contestant, on_delete=models.PROTECT, related_name="+")
     contestant_b = models.ForeignKey(
         Contestant, on_delete=models.PROTECT, related_name="+", null=True, blank=True
@@ -222,7 +270,7 @@ class Battle(models.Model):
     parameters = models.JSONField(default=dict, help_text="What both models were asked with.")
     pacing = models.CharField(max_length=10, default="raw")
     consent_version = models.CharField(max_length=20, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now)
     ready_at = models.DateTimeField(null=True, blank=True)
     revealed_at = models.DateTimeField(null=True, blank=True)
 
@@ -244,10 +292,21 @@ class Battle(models.Model):
             models.CheckConstraint(
                 # NULL must be named: a comparison with it is not false, so it would pass.
                 condition=~Q(mode="battle")
+                | Q(source__isnull=False)
                 | Q(
                     pair_probability__isnull=False, pair_probability__gt=0, pair_probability__lte=1
                 ),
                 name="battle_drawn_with_a_probability",
+            ),
+            models.CheckConstraint(
+                condition=Q(source__isnull=True, external_id="", voter__isnull=False)
+                | (Q(source__isnull=False) & ~Q(external_id="")),
+                name="battle_own_or_imported",
+            ),
+            models.UniqueConstraint(
+                fields=["source", "external_id"],
+                condition=Q(source__isnull=False),
+                name="battle_imported_once",
             ),
             models.CheckConstraint(
                 condition=(Q(state="void") & ~Q(void_reason=""))
@@ -373,6 +432,7 @@ class VoteStatus(models.TextChoices):
 class ExclusionReason(models.TextChoices):
     NAMES_SHOWN = "names_shown", "The models' names were shown"
     ADMINISTRATOR = "administrator", "Excluded by an administrator"
+    REPEATED_PROMPT = "repeated_prompt", "One of very many votes on the same prompt"
 
 
 class Vote(models.Model):
@@ -387,7 +447,14 @@ class Vote(models.Model):
     Status = VoteStatus
     Exclusion = ExclusionReason
     battle = models.OneToOneField(Battle, on_delete=models.PROTECT, related_name="vote")
-    voter = models.ForeignKey(Voter, on_delete=models.PROTECT, related_name="votes")
+    voter = models.ForeignKey(
+        Voter,
+        on_delete=models.PROTECT,
+        related_name="votes",
+        null=True,
+        blank=True,
+        help_text="Unknown only for imported votes.",
+    )
     choice = models.CharField(max_length=8, choices=Choice)
     turn = models.PositiveSmallIntegerField(help_text="The number of turns judged.")
     visible_ms = models.PositiveIntegerField(
@@ -396,7 +463,7 @@ class Vote(models.Model):
     before_finished = models.BooleanField(default=False)
     tags = models.JSONField(default=list, blank=True)
     comment = models.TextField(blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now)
 
     status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
     exclusion_reason = models.CharField(max_length=20, choices=Exclusion, blank=True)

@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 
-from arena.models import Contestant
+from arena.models import Contestant, Vote
+from leaderboard.rules import BadRule, compile_rule
+
+
+def check_rule(rule: object) -> None:
+    try:
+        compile_rule(rule)
+    except BadRule as error:
+        raise ValidationError(str(error), code="bad_rule") from error
 
 
 class Category(models.Model):
     """A slice of the votes with a leaderboard of its own."""
 
+    class Group(models.TextChoices):
+        OVERALL = "overall", "Overall"
+        TOPIC = "topic", "Topic"
+        FORM = "form", "Form"
+        LANGUAGE = "language", "Language"
+
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=100)
+    group = models.CharField(max_length=10, choices=Group, default=Group.TOPIC)
+    description = models.CharField(max_length=300, blank=True)
+    rule = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[check_rule],
+        help_text="Which votes belong here: {} is all of them; see leaderboard/rules.py.",
+    )
     position = models.PositiveSmallIntegerField(default=0)
+    stale = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="The rule has changed, so the pair counts must be made anew.",
+    )
 
     class Meta:
         ordering = ["position", "name"]
@@ -24,6 +52,39 @@ class Category(models.Model):
 
 
 OVERALL = "overall"
+
+
+class VoteFeatures(models.Model):
+    """All that a category's rule, or style control, may know of one vote. Written once.
+
+    The flags are false and the sides' figures NULL where a vote came without its texts.
+    """
+
+    vote = models.OneToOneField(
+        Vote, on_delete=models.CASCADE, primary_key=True, related_name="features"
+    )
+    language = models.CharField(max_length=8, blank=True, help_text="ISO 639; empty is unknown.")
+    turns = models.PositiveSmallIntegerField(default=1)
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    code = models.BooleanField(default=False)
+    math = models.BooleanField(default=False)
+    creative = models.BooleanField(default=False)
+    instructions = models.BooleanField(default=False)
+    refusal = models.BooleanField(default=False)
+    tokens_a = models.PositiveIntegerField(null=True)
+    tokens_b = models.PositiveIntegerField(null=True)
+    headers_a = models.PositiveIntegerField(null=True)
+    headers_b = models.PositiveIntegerField(null=True)
+    lists_a = models.PositiveIntegerField(null=True)
+    lists_b = models.PositiveIntegerField(null=True)
+    bold_a = models.PositiveIntegerField(null=True)
+    bold_b = models.PositiveIntegerField(null=True)
+
+    class Meta:
+        verbose_name_plural = "vote features"
+
+    def __str__(self) -> str:
+        return f"features of vote {self.pk}"
 
 
 class PairCount(models.Model):
@@ -62,16 +123,28 @@ class PairCount(models.Model):
         return f"{self.lo_id}–{self.hi_id} {self.outcome}: {self.n}"
 
 
+class Method(models.TextChoices):
+    BRADLEY_TERRY = "bradley_terry", "Bradley–Terry"
+    STYLE_CONTROL = "style_control", "Bradley–Terry with style control"
+    ELO = "elo", "Online Elo"
+
+
 class Snapshot(models.Model):
     """One published computation. Never changed: the next one is a new row."""
 
+    Method = Method
     category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="snapshots")
-    method = models.CharField(max_length=20)
+    method = models.CharField(max_length=20, choices=Method)
     configuration = models.JSONField()
     code_version = models.CharField(max_length=40)
     data_hash = models.CharField(max_length=64, help_text="SHA-256 of the inputs.")
     votes_counted = models.PositiveBigIntegerField()
     votes_excluded = models.JSONField(default=dict, help_text="By reason.")
+    votes_pending = models.PositiveBigIntegerField(default=0)
+    cells = models.BinaryField(
+        default=bytes, help_text="The pair counts it was made from: compressed JSON."
+    )
+    extra = models.JSONField(default=dict, help_text="What the method says beside ratings.")
     published_at = models.DateTimeField(auto_now_add=True)
     superseded = models.BooleanField(default=False)
 
@@ -106,6 +179,13 @@ class Rating(models.Model):
     lower = models.FloatField(null=True)
     upper = models.FloatField(null=True)
     rank = models.PositiveIntegerField(null=True)
+    # From the bootstrap: where the model stood in the middle 95 % of the replicas.
+    rank_low = models.PositiveIntegerField(null=True)
+    rank_high = models.PositiveIntegerField(null=True)
+    boot_lower = models.FloatField(null=True)
+    boot_upper = models.FloatField(null=True)
+    win_rate = models.FloatField(null=True, help_text="Expected against all others alike.")
+    both_bad_rate = models.FloatField(null=True)
     votes = models.PositiveBigIntegerField()
 
     class Meta:

@@ -13,3 +13,8 @@ def settle_votes() -> int:
 @shared_task
 def publish_snapshots() -> int:
     return snapshots.publish_all()
+
+
+@shared_task
+def check_pair_counts() -> int:
+    return tally.check()

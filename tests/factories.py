@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from arena.models import Answer, Battle, Contestant, Endpoint, Turn, Vote, Voter
+from arena.models import Answer, Battle, Contestant, Endpoint, Source, Turn, Vote, Voter
 
 _numbers = itertools.count(1)
 
@@ -44,6 +44,22 @@ def contestant(**fields: Any) -> Contestant:
 
 def voter(**fields: Any) -> Voter:
     return Voter.objects.create(**{"key": f"{next(_numbers):032x}", **fields})
+
+
+def source(**fields: Any) -> Source:
+    return Source.objects.create(**{"name": f"set-{next(_numbers)}", "format": "plain", **fields})
+
+
+def imported_battle(**fields: Any) -> Battle:
+    """A battle that another arena saw: no voter known, no probability, no text."""
+    if "source" not in fields:
+        fields["source"] = source()
+    for slot in ("contestant_a", "contestant_b"):
+        if slot not in fields:
+            fields[slot] = contestant(status="imported", endpoint=None, upstream_model="")
+    return Battle.objects.create(
+        **{"state": Battle.State.VOTED, "external_id": f"q{next(_numbers)}", **fields}
+    )
 
 
 def battle(**fields: Any) -> Battle:

@@ -68,6 +68,15 @@ def battle_against_itself():
     factories.battle(contestant_a=model, contestant_b=model)
 
 
+def imported_contestant():
+    return factories.contestant(status="imported", endpoint=None, upstream_model="")
+
+
+def the_same_vote_imported_again():
+    first = factories.imported_battle()
+    factories.imported_battle(source=first.source, external_id=first.external_id)
+
+
 counted = {"status": "counted", "tally_due": False, "tallied": True}
 IMPOSSIBLE = {
     "endpoint_timeouts_positive": [
@@ -77,6 +86,17 @@ IMPOSSIBLE = {
     ],
     "contestant_status_known": [change(factories.contestant, status="famous")],
     "contestant_weight_not_negative": [change(factories.contestant, weight=-0.5)],
+    "contestant_answers_through_an_endpoint": [
+        change(imported_contestant, status="active"),
+        change(factories.contestant, endpoint=None),
+        change(factories.contestant, upstream_model=""),
+    ],
+    "battle_own_or_imported": [
+        change(factories.battle, voter=None),
+        change(factories.battle, external_id="q1"),
+        change(factories.imported_battle, external_id=""),
+    ],
+    "battle_imported_once": [the_same_vote_imported_again],
     "battle_state_known": [change(factories.battle, state="lost")],
     "battle_mode_known": [change(factories.battle, mode="duel")],
     "battle_two_different_models": [battle_against_itself],
@@ -118,6 +138,7 @@ IMPOSSIBLE = {
     "Endpoint.name": [twice(factories.endpoint, "name")],
     "Contestant.name": [twice(factories.contestant, "name")],
     "Contestant.slug": [twice(factories.contestant, "slug")],
+    "Source.name": [twice(factories.source, "name")],
     "Voter.key": [twice(factories.voter, "key")],
     "Battle.public_id": [twice(factories.battle, "public_id")],
     "Vote.battle": [second_vote, twice(factories.vote, "battle_id")],

@@ -1,0 +1,100 @@
+"""Which votes belong to a category: a small declarative language over a vote's features. No Django.
+
+A rule is JSON that an administrator writes:
+
+    {}                                    every vote
+    {"flag": "code"}                      a yes/no feature
+    {"language": "de"}                    or a list: {"language": ["de", "nl"]}
+    {"min": {"prompt_tokens": 500}}       a number, inclusive; "max" likewise
+    {"outcomes": ["lo", "hi"]}            only these outcomes: no ties
+    {"not": RULE}, {"all": [RULE, …]}, {"any": [RULE, …]}
+
+Several keys in one object must all hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+FLAGS = ("code", "math", "creative", "instructions", "refusal")
+NUMBERS = ("turns", "prompt_tokens")
+OUTCOMES = ("lo", "hi", "tie", "both_bad")
+MAX_DEPTH = 8
+
+Features = Mapping[str, Any]
+"""`language` (str), every name in FLAGS (bool), every name in NUMBERS (int), `outcome` (str)."""
+
+Rule = Callable[[Features], bool]
+
+
+class BadRule(ValueError):
+    """Not a rule; the message says where and what would be right."""
+
+
+def compile_rule(rule: object, _depth: int = 0) -> Rule:
+    """A predicate for the rule. Raises BadRule."""
+    if not isinstance(rule, dict):
+        raise BadRule(f"a rule is a JSON object such as {{}}, not {rule!r}")
+    if _depth > MAX_DEPTH:
+        raise BadRule(f"rules inside rules go {MAX_DEPTH} deep at most")
+    parts = [_compile_part(str(key), value, _depth) for key, value in rule.items()]
+    return lambda features: all(part(features) for part in parts)
+
+
+def _compile_part(key: str, value: object, depth: int) -> Rule:
+    match key:
+        case "flag":
+            flag = _one_of(value, FLAGS, "flag")
+            return lambda features: bool(features[flag])
+        case "language":
+            languages = frozenset(_texts(value, "language"))
+            return lambda features: features["language"] in languages
+        case "outcomes":
+            outcomes = frozenset(_one_of(o, OUTCOMES, "outcomes") for o in _list(value, "outcomes"))
+            return lambda features: features["outcome"] in outcomes
+        case "min" | "max":
+            bounds = _bounds(value, key)
+            if key == "min":
+                return lambda features: all(features[name] >= n for name, n in bounds.items())
+            return lambda features: all(features[name] <= n for name, n in bounds.items())
+        case "not":
+            inner = compile_rule(value, depth + 1)
+            return lambda features: not inner(features)
+        case "all" | "any":
+            rules = [compile_rule(each, depth + 1) for each in _list(value, key)]
+            if key == "all":
+                return lambda features: all(rule(features) for rule in rules)
+            return lambda features: any(rule(features) for rule in rules)
+    raise BadRule(
+        f"unknown key {key!r}: flag, language, min, max, outcomes, not, all and any are understood"
+    )
+
+
+def _one_of(value: object, known: tuple[str, ...], key: str) -> str:
+    if not isinstance(value, str) or value not in known:
+        raise BadRule(f"{key}: {value!r} is none of {', '.join(known)}")
+    return value
+
+
+def _list(value: object, key: str) -> list[object]:
+    if not isinstance(value, list) or not value:
+        raise BadRule(f"{key}: a list with at least one entry is expected")
+    return value
+
+
+def _texts(value: object, key: str) -> list[str]:
+    texts = [value] if isinstance(value, str) else _list(value, key)
+    if not all(isinstance(text, str) and text for text in texts):
+        raise BadRule(f'{key}: a code such as "en", or a list of codes, is expected')
+    return [str(text) for text in texts]
+
+
+def _bounds(value: object, key: str) -> dict[str, int]:
+    if not isinstance(value, dict) or not value:
+        raise BadRule(f'{key}: an object such as {{"turns": 2}} is expected')
+    for name, number in value.items():
+        _one_of(name, NUMBERS, key)
+        if type(number) is not int or number < 0:
+            raise BadRule(f"{key}: {name} takes a whole number, not {number!r}")
+    return dict(value)

@@ -1,0 +1,91 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leaderboard.rules import BadRule, compile_rule
+
+PLAIN = {
+    "language": "en",
+    "code": False,
+    "math": False,
+    "creative": False,
+    "instructions": False,
+    "refusal": False,
+    "turns": 1,
+    "prompt_tokens": 20,
+    "outcome": "lo",
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "features", "belongs"),
+    [
+        ({}, {}, True),
+        ({"flag": "code"}, {"code": True}, True),
+        ({"flag": "code"}, {}, False),
+        ({"language": "de"}, {"language": "de"}, True),
+        ({"language": ["de", "nl"]}, {"language": "nl"}, True),
+        ({"language": "de"}, {"language": ""}, False),
+        ({"min": {"turns": 2}}, {"turns": 2}, True),
+        ({"min": {"turns": 2}}, {"turns": 1}, False),
+        ({"max": {"prompt_tokens": 20}}, {}, True),
+        ({"max": {"prompt_tokens": 19}}, {}, False),
+        ({"outcomes": ["lo", "hi"]}, {"outcome": "tie"}, False),
+        ({"not": {"flag": "refusal"}}, {}, True),
+        ({"any": [{"flag": "code"}, {"flag": "math"}]}, {"math": True}, True),
+        ({"all": [{"flag": "code"}, {"flag": "math"}]}, {"math": True}, False),
+        ({"flag": "code", "language": "en"}, {"code": True}, True),
+        ({"flag": "code", "language": "de"}, {"code": True}, False),
+    ],
+)
+def test_a_rule_says_which_votes_belong(rule, features, belongs):
+    assert compile_rule(rule)({**PLAIN, **features}) is belongs
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ([], "a rule is a JSON object"),
+        ({"flg": "code"}, "unknown key 'flg'"),
+        ({"flag": "long"}, "none of code, math"),
+        ({"language": 1}, "a list with at least one"),
+        ({"language": []}, "at least one entry"),
+        ({"min": {"turns": "2"}}, "whole number"),
+        ({"min": {"turns": True}}, "whole number"),
+        ({"min": {"age": 2}}, "none of turns"),
+        ({"outcomes": ["win"]}, "none of lo, hi"),
+        ({"not": "code"}, "a rule is a JSON object"),
+    ],
+)
+def test_a_wrong_rule_says_what_would_be_right(rule, says):
+    with pytest.raises(BadRule, match=says):
+        compile_rule(rule)
+
+
+def test_rules_nested_without_end_are_refused():
+    rule: dict = {}
+    for _ in range(50):
+        rule = {"not": rule}
+    with pytest.raises(BadRule, match="deep"):
+        compile_rule(rule)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["flag", "min", "not", "all", "language"]), inner, max_size=3
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_whatever_is_typed_is_a_rule_or_is_refused(value):
+    try:
+        rule = compile_rule(value)
+    except BadRule:
+        return
+    assert rule(PLAIN) in (True, False)
