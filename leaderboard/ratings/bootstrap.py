@@ -7,7 +7,9 @@ more of clustered votes than the sandwich does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from math import log
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +17,12 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from scipy.special import expit, pdtr
 
-from .bradley_terry import information_inverse, maximise
+from .bradley_terry import Solution, maximise
 from .counts import IntArray
-from .evidence import Evidence, FloatArray, IndexArray, Status, standing
+from .davidson import DavidsonSolution, davidson_inverse, maximise_davidson, settled
+from .evidence import Evidence, FloatArray, IndexArray, Standing, Status, standing
 from .fit import Fit, in_gauge
+from .laplacian import information_inverse
 from .replicas import Replicas
 
 TOLERANCE = 1e-6  # log-odds, 0.0002 Elo: far below what resampling itself leaves uncertain
@@ -32,13 +36,18 @@ def bootstrap(fit: Fit, rounds: int = 1000, seed: int = 0) -> Replicas:
 
     All replicas are solved together from the point estimate with its own inverse information
     (chord Newton); the few that do not contract, or whose votes fall apart, are sorted out one by
-    one. Pair weights stay those of the fit. Raises ValueError for less than one round.
+    one. Pair weights stay those of the fit. Raises ValueError for less than one round, and for a
+    fit that counts do not determine (style control).
     """
     if rounds < 1:
         raise ValueError("a bootstrap has at least one round")
+    if fit.evidence is None:
+        raise ValueError("this fit cannot be resampled from pair counts")
     strengths = np.full((rounds, len(fit.models)), np.nan)
     if fit.main.size:
-        strengths[:, fit.main] = _Resampler(fit).replicas(rounds, np.random.default_rng(seed))
+        kind = _DavidsonResampler if fit.tie_parameter else _Resampler
+        resampler = kind(fit, fit.evidence)
+        strengths[:, fit.main] = resampler.replicas(rounds, np.random.default_rng(seed))
     ranked = np.array([s is Status.OK for s in fit.status], dtype=bool)
     ratings = in_gauge(strengths, fit.gauge, fit.models)
     ratings[:, ~ranked] = np.nan
@@ -48,8 +57,7 @@ def bootstrap(fit: Fit, rounds: int = 1000, seed: int = 0) -> Replicas:
 class _Resampler:
     """The pairs of a fit as rows, so that a batch of replicas is one array per quantity."""
 
-    def __init__(self, fit: Fit) -> None:
-        evidence = fit.evidence
+    def __init__(self, fit: Fit, evidence: Evidence) -> None:
         self.size = fit.main.size
         self.point = fit.log_odds[fit.main]
         self.evidence = evidence
@@ -66,10 +74,13 @@ class _Resampler:
         sign = np.repeat([1.0, -1.0], pairs)
         self.incidence = csr_array((sign, (row, column)), shape=(self.size, pairs))
         self.tree = self._strongest_tree(votes)
+        self.inverse = self._inverse(fit)
+
+    def _inverse(self, fit: Fit) -> FloatArray:
         p = expit(self.point[:, np.newaxis] - self.point)
-        scores = evidence.scores
+        scores = self.evidence.scores
         totals = scores + scores.T
-        self.inverse = information_inverse(totals * p * p.T, totals)
+        return information_inverse(totals * p * p.T, totals)
 
     def _strongest_tree(self, votes: FloatArray) -> IndexArray:
         """The pairs of the spanning tree with most votes: while all have some, all is linked."""
@@ -91,32 +102,47 @@ class _Resampler:
         losses = poisson(self.losses, rounds, rng)
         ties = poisson(self.ties, rounds, rng)
         totals = wins + losses + ties
-        weight = self.weight[:, np.newaxis]
-        strengths, settled = self._solve(weight * (wins + 0.5 * ties), weight * totals)
-        for r in np.flatnonzero(~(settled & self._linked(totals))):
+        strengths, contracted = self._solve(wins, losses, ties)
+        for r in np.flatnonzero(~(contracted & self._linked(totals))):
             strengths[:, r] = self._alone(wins[:, r], losses[:, r], ties[:, r])
         return strengths.T
 
     def _solve(
-        self, points: FloatArray, totals: FloatArray
+        self, wins: IntArray, losses: IntArray, ties: IntArray
     ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-        """Chord Newton on [pairs, R] points of the first and totals: ([M, R], [R] contracted)."""
-        observed = self.incidence @ points
-        strengths = np.repeat(self.point[:, np.newaxis], points.shape[1], axis=1)
-        settled = np.zeros(points.shape[1], dtype=bool)
-        open_ = np.arange(points.shape[1])
-        for _ in range(CHORD_STEPS):
-            odds = np.exp(strengths[:, open_])
+        """Chord Newton on [pairs, R] votes: ([M, R] strengths, [R] whether it contracted)."""
+        weight = self.weight[:, np.newaxis]
+        observed = self.incidence @ (weight * (wins + 0.5 * ties))
+        totals = weight * (wins + losses + ties)
+
+        def gradient(strengths: FloatArray, open_: IndexArray) -> FloatArray:
+            odds = np.exp(strengths)
             first = odds[self.lo]
-            expected = self.incidence @ (totals[:, open_] * (first / (first + odds[self.hi])))
-            step = self.inverse @ (observed[:, open_] - expected)
-            strengths[:, open_] += step
+            expected = totals[:, open_] * (first / (first + odds[self.hi]))
+            ahead: FloatArray = observed[:, open_] - self.incidence @ expected
+            return ahead
+
+        return self._chord(self.point, gradient, wins.shape[1])
+
+    def _chord(
+        self,
+        point: FloatArray,
+        gradient: Callable[[FloatArray, IndexArray], FloatArray],
+        rounds: int,
+    ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+        """Solve gradient(parameters [P, some], which replicas) = 0 for each of R replicas."""
+        parameters = np.repeat(point[:, np.newaxis], rounds, axis=1)
+        contracted = np.zeros(rounds, dtype=bool)
+        open_ = np.arange(rounds)
+        for _ in range(CHORD_STEPS):
+            step = self.inverse @ gradient(parameters[:, open_], open_)
+            parameters[:, open_] += step
             moved = np.abs(step).max(axis=0)
-            settled[open_[moved < TOLERANCE]] = True
+            contracted[open_[moved < TOLERANCE]] = True
             open_ = open_[(moved >= TOLERANCE) & (moved < 10.0)]
             if open_.size == 0:
                 break
-        return strengths, settled
+        return parameters, contracted
 
     def _linked(self, totals: IntArray) -> npt.NDArray[np.bool_]:
         """[R] whether the pairs that have votes in the replica link all models.
@@ -140,14 +166,61 @@ class _Resampler:
         won[self.lo, self.hi], won[self.hi, self.lo] = wins, losses
         even[self.lo, self.hi] = even[self.hi, self.lo] = ties
         evidence = Evidence(won, even, self.evidence.weight)
-        main = standing(evidence).main
+        main = self._standing(evidence).main
         strengths = np.full(self.size, np.nan)
         start = self.point[main] - self.point[main].mean() if main.size else self.point[main]
-        solution = maximise(evidence.restricted_to(main), tol=TOLERANCE, start=start)
+        solution = self._maximise(evidence.restricted_to(main), start)
         if main.size and solution.converged:
             # the missing ones take no part in the mean: keep the others where they were on average
             strengths[main] = solution.log_odds + self.point[main].mean()
         return strengths
+
+    def _standing(self, evidence: Evidence) -> Standing:
+        return standing(evidence)
+
+    def _maximise(self, evidence: Evidence, start: FloatArray) -> Solution | DavidsonSolution:
+        return maximise(evidence, tol=TOLERANCE, start=start)
+
+
+class _DavidsonResampler(_Resampler):
+    """The same for Davidson's model, whose log(nu) stands below the strengths."""
+
+    def _inverse(self, fit: Fit) -> FloatArray:
+        self.log_tie = log(fit.tie_parameter or 0.0)
+        return davidson_inverse(self.evidence, self.point, self.log_tie)
+
+    def _solve(
+        self, wins: IntArray, losses: IntArray, ties: IntArray
+    ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+        weight = self.weight[:, np.newaxis]
+        lead = self.incidence @ (0.5 * weight * (wins - losses))
+        tied = (weight * ties).sum(axis=0)
+        totals = weight * (wins + losses + ties)
+
+        def gradient(parameters: FloatArray, open_: IndexArray) -> FloatArray:
+            root = np.exp(0.5 * parameters[:-1])
+            first, second = root[self.lo], root[self.hi]
+            # win : loss : tie = first^2 : second^2 : nu first second
+            even = np.exp(parameters[-1]) * first * second
+            share = totals[:, open_] / (first**2 + second**2 + even)
+            expected = self.incidence @ (0.5 * share * (first**2 - second**2))
+            ahead: FloatArray = np.vstack(
+                [lead[:, open_] - expected, tied[open_] - (share * even).sum(axis=0)]
+            )
+            return ahead
+
+        found, contracted = self._chord(
+            np.append(self.point, self.log_tie), gradient, wins.shape[1]
+        )
+        return found[:-1], contracted
+
+    def _standing(self, evidence: Evidence) -> Standing:
+        return settled(standing(evidence), evidence)
+
+    def _maximise(self, evidence: Evidence, start: FloatArray) -> Solution | DavidsonSolution:
+        if not evidence.ties.any():
+            return maximise(evidence, tol=TOLERANCE, start=start)
+        return maximise_davidson(evidence, tol=TOLERANCE, start=start)
 
 
 @cache

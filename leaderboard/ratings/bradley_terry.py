@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import log1p
-from typing import Literal
+from math import exp, log1p
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,10 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.special import expit
 
 from .counts import PairCounts
-from .evidence import Evidence, FloatArray, IndexArray, Weighting, standing
+from .davidson import davidson_sandwich, maximise_davidson, settled
+from .evidence import Evidence, FloatArray, IndexArray, Ties, Weighting, standing
 from .fit import ELO_PER_LOG_ODDS, Fit, Gauge, Mean
+from .laplacian import gauged_laplacian, information_inverse, laplacian, sandwiched
 
 MAX_ITERATIONS = 100
 
@@ -21,7 +23,7 @@ MAX_ITERATIONS = 100
 def fit_bt(
     counts: PairCounts,
     *,
-    ties: Literal["half", "drop", "drop_bothbad"] = "half",
+    ties: Ties = "half",
     weighting: Weighting = "battles",
     min_pair_count: int = 50,
     gauge: Gauge | None = None,
@@ -30,10 +32,11 @@ def fit_bt(
 ) -> Fit:
     """Rate the models of `counts`.
 
-    A tie is half a win and half a loss (or dropped), as in FastChat's `compute_bt` and arena-rank.
-    The estimate is the exact maximum of the likelihood: no ridge, so a new model's interval is as
-    wide as its few votes make it. Models that the votes cannot place on the common scale get no
-    number; see `Status`.
+    A tie is half a win and half a loss (or dropped), as in FastChat's `compute_bt` and arena-rank;
+    under "davidson" it is an outcome of its own, see `davidson`, and `Fit.tie_parameter` says how
+    common it is. The estimate is the exact maximum of the likelihood: no ridge, so a new model's
+    interval is as wide as its few votes make it. Models that the votes cannot place on the common
+    scale get no number; see `Status`.
 
     `gauge`  where the scale is pinned, `Mean(1000)` unless told; it never changes a difference.
     `tol`    the solver stops when no strength moves by more than this (natural log-odds).
@@ -42,27 +45,61 @@ def fit_bt(
     Raises ValueError for an unknown policy, a `start` of the wrong shape, or an `Anchor` that the
     votes cannot rate.
     """
-    gauge = Mean() if gauge is None else gauge
     evidence = Evidence.from_counts(
         counts, ties=ties, weighting=weighting, min_pair_count=min_pair_count
     )
     found = standing(evidence)
+    if ties == "davidson":
+        found = settled(found, evidence)
     rated = evidence.restricted_to(found.main)
-    solution = maximise(rated, tol=tol, start=_start(start, len(counts.models), found.main))
+    estimate = _estimate(
+        rated, ties=ties, tol=tol, start=_start(start, len(counts.models), found.main)
+    )
     log_odds = np.full(len(counts.models), np.nan)
-    log_odds[found.main] = solution.log_odds
+    log_odds[found.main] = estimate.log_odds
     return Fit(
         models=counts.models,
         status=found.status,
         log_odds=log_odds,
-        gauge=gauge,
+        gauge=Mean() if gauge is None else gauge,
         votes=evidence.votes(),
         components=tuple(tuple(counts.models[i] for i in at) for at in found.components),
         main=found.main,
         evidence=rated,
-        iterations=solution.iterations,
-        converged=solution.converged,
-        covariance=lambda: sandwich(rated, solution.log_odds),
+        iterations=estimate.iterations,
+        converged=estimate.converged,
+        covariance=estimate.covariance,
+        tie_parameter=estimate.tie_parameter,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Estimate:
+    log_odds: FloatArray
+    iterations: int
+    converged: bool
+    covariance: Callable[[], FloatArray]
+    tie_parameter: float | None = None
+
+
+def _estimate(rated: Evidence, *, ties: Ties, tol: float, start: FloatArray) -> _Estimate:
+    if ties != "davidson" or not rated.ties.any():
+        plain = maximise(rated, tol=tol, start=start)
+        return _Estimate(
+            plain.log_odds,
+            plain.iterations,
+            plain.converged,
+            lambda: sandwich(rated, plain.log_odds),
+            # nothing was ever tied: the largest likelihood has no ties in it
+            0.0 if ties == "davidson" and start.size else None,
+        )
+    tied = maximise_davidson(rated, tol=tol, start=start)
+    return _Estimate(
+        tied.log_odds,
+        tied.iterations,
+        tied.converged,
+        lambda: davidson_sandwich(rated, tied.log_odds, tied.log_tie)[:-1, :-1],
+        exp(tied.log_tie),
     )
 
 
@@ -120,28 +157,6 @@ def maximise(evidence: Evidence, *, tol: float, start: FloatArray) -> Solution:
     return Solution(strength, MAX_ITERATIONS, False)
 
 
-def laplacian(weights: FloatArray) -> FloatArray:
-    """Sum over pairs of weights[i, j] z z' with z = e_i - e_j; weights symmetric, zero diagonal."""
-    matrix = -weights
-    np.fill_diagonal(matrix, weights.sum(axis=1))
-    return matrix
-
-
-def gauged_laplacian(weights: FloatArray, totals: FloatArray) -> FloatArray:
-    """The Laplacian plus mean(totals) 11', which removes its null direction and nothing else."""
-    gauged: FloatArray = laplacian(weights) + totals.mean()
-    return gauged
-
-
-def information_inverse(weights: FloatArray, totals: FloatArray) -> FloatArray:
-    """Pseudo-inverse of the Laplacian: the inverse on vectors that sum to zero."""
-    size = weights.shape[0]
-    inverse: FloatArray = cho_solve(cho_factor(gauged_laplacian(weights, totals)), np.eye(size))
-    inverse -= inverse.mean(axis=0)
-    inverse -= inverse.mean(axis=1, keepdims=True)
-    return inverse
-
-
 def sandwich(evidence: Evidence, strength: FloatArray) -> FloatArray:
     """Covariance H^-1 J H^-1 of the strengths in the mean gauge, natural units (White 1982).
 
@@ -158,6 +173,4 @@ def sandwich(evidence: Evidence, strength: FloatArray) -> FloatArray:
     won = evidence.wins * p.T**2
     drawn = evidence.ties * (0.5 * (p - p.T)) ** 2
     meat = laplacian(evidence.weight**2 * (won + won.T + drawn))
-    covariance = inverse @ meat @ inverse
-    symmetric: FloatArray = 0.5 * (covariance + covariance.T)
-    return symmetric
+    return sandwiched(inverse, meat)

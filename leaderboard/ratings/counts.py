@@ -240,8 +240,11 @@ def aggregate(
     Raises ValueError when lengths differ or a value is out of range.
     """
     first, second, outcome = vote_arrays(a_ids, b_ids, outcomes, n_models)
-    # one key per (outcome, first, second): the votes are passed over once
-    key = (outcome.astype(np.int64) * n_models + first) * n_models + second
+    # one key per (outcome, first, second): the votes are passed over once, and copied once
+    key = outcome.astype(np.int64)
+    for ids in (first, second):
+        key *= n_models
+        np.add(key, ids, out=key, dtype=np.int64, casting="unsafe")  # unsigned ids too, no copy
     tally = np.bincount(key, minlength=len(Outcome) * n_models * n_models)
     cube = tally.reshape(len(Outcome), n_models, n_models).astype(np.int64, copy=False)
     cube[:, np.arange(n_models), np.arange(n_models)] = 0

@@ -58,6 +58,13 @@ class Evidence:
         only, "drop" keeps neither. Weighting: "battles" counts each vote once; "uniform_pairs"
         weighs it 1 / max(votes of its pair, min_pair_count), so that each pair with enough votes
         speaks as loudly as any other (arena-rank's `reweighted`; eq. 7 of arXiv 2403.04132).
+
+        Equation 7 divides each vote by the probability with which its pair was drawn. The share of
+        votes that the pair really has estimates that probability, averaged over whatever weights
+        were in force; it needs nothing but the counts, and estimated propensities lose nothing
+        against known ones (Hirano, Imbens and Ridder 2003, Econometrica 71). The probability stored
+        with a battle is for audits of the draw; weighing single votes by it would need the sums of
+        weights and of their squares in every cell, and could not be resampled from counts.
         """
         wins = counts.wins.astype(np.float64)
         if ties in ("half", "davidson"):

@@ -67,7 +67,8 @@ class Fit:
     `votes`      [M] votes that entered the likelihood.
     `components` ids by strongly connected component of "beat or tied", the rated one first.
     `main`       positions of the rated models.
-    `evidence`   what was fitted, of the rated models only.
+    `evidence`   what was fitted, of the rated models only; None where counts do not determine the
+                 fit, which then cannot be resampled from them (style control).
     `iterations`, `converged`  of the solver; ratings that did not converge are not to be published.
     `tie_parameter`  Davidson's nu, where that model was fitted.
     """
@@ -79,7 +80,7 @@ class Fit:
     votes: IntArray
     components: tuple[tuple[Hashable, ...], ...]
     main: IndexArray
-    evidence: Evidence
+    evidence: Evidence | None
     iterations: int
     converged: bool
     covariance: Callable[[], FloatArray] = field(repr=False)

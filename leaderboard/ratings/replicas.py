@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .counts import IntArray
-from .evidence import FloatArray
-from .fit import Interval
+from .evidence import FloatArray, Status
+from .fit import Fit, Interval
 from .rank import rank_by_point
 
 
@@ -93,3 +93,22 @@ def _tails(level: float) -> tuple[float, float]:
     if not 0.0 < level < 1.0:
         raise ValueError(f"a level lies between 0 and 1, not {level!r}")
     return 0.5 - level / 2.0, 0.5 + level / 2.0
+
+
+def normal_replicas(fit: Fit, rounds: int = 1000, seed: int = 0) -> Replicas:
+    """Replicas drawn from the normal distribution of the fit's own covariance.
+
+    For ranks where no vote can be resampled cheaply: a style-controlled or a clustered fit. Raises
+    ValueError for less than one round.
+    """
+    if rounds < 1:
+        raise ValueError("there is at least one round")
+    ratings = np.full((rounds, len(fit.models)), np.nan)
+    ranked = np.array([s is Status.OK for s in fit.status], dtype=bool)
+    at = np.flatnonzero(ranked)
+    if at.size:
+        values, vectors = np.linalg.eigh(fit.cov()[np.ix_(at, at)])
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        draws = np.random.default_rng(seed).standard_normal((rounds, at.size))
+        ratings[:, at] = fit.ratings[at] + draws @ root.T
+    return Replicas(fit.models, ranked, ratings, seed)

@@ -127,11 +127,11 @@ def test_no_votes_at_all_is_a_valid_count() -> None:
     assert PairCounts.from_cells([]).models == ()
 
 
-def test_small_integer_types_do_not_overflow() -> None:
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint64])
+def test_integers_of_any_size_are_added_up_without_overflow(kind: type) -> None:
     models = 200
-    first = np.full(3, 198, dtype=np.uint8)
-    second = np.full(3, 199, dtype=np.uint8)
-    counts = aggregate(first, second, np.array([0, 0, 3], dtype=np.uint8), models)
+    first, second = np.full(3, 198, dtype=kind), np.full(3, 199, dtype=kind)
+    counts = aggregate(first, second, np.array([0, 0, 3], dtype=kind), models)
     assert counts.wins[198, 199] == 2
     assert counts.both_bad[199, 198] == 1
 
