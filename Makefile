@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench e2e faults interop lock shell clean
+.PHONY: help run test lint bench e2e faults interop lock shell clean bench-ratings
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,3 +72,13 @@ lock: .venv/installed-dev ## turn requirements*.in into locked requirements*.txt
 
 clean: ## remove the environment and caches (the data in var/ stays)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis staticfiles
+
+# The peers bring versions of their own. One BLAS thread: idle ones count as CPU.
+BENCH_RATINGS := var/bench-ratings-venv
+$(BENCH_RATINGS)/installed: tests/benchmarks/ratings/requirements.txt
+	$(PYTHON) -m venv $(BENCH_RATINGS)
+	$(BENCH_RATINGS)/bin/python -m pip --disable-pip-version-check install --requirement $<
+	@touch $@
+
+bench-ratings: $(BENCH_RATINGS)/installed ## measure the ratings against other implementations of them
+	@OPENBLAS_NUM_THREADS=1 $(BENCH_RATINGS)/bin/python -m tests.benchmarks.ratings

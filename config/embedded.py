@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 
 from celery import Celery
-from celery.beat import Service
+from celery.beat import Scheduler, Service
 from celery.worker import WorkController
 
 
@@ -26,7 +26,7 @@ class EmbeddedWorker:
             without_heartbeat=True,
         )
         # In-memory schedule: with a broker of memory there is nothing to remember across starts.
-        self._beat = Service(app, scheduler_cls="celery.beat:Scheduler", max_interval=1)
+        self._beat = Service(app, scheduler_cls=Scheduler, max_interval=1)
         self._threads = [
             threading.Thread(target=self._worker.start, name="celery-worker", daemon=True),
             threading.Thread(

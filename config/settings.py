@@ -45,7 +45,7 @@ else:
     )
 
 # Former secrets: what they signed (voters' cookies) stays valid while they are listed.
-SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", [])
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 
 DEBUG = env.bool("DEBUG", False, validate=checked.only_demo(DEMO))
 
@@ -56,7 +56,7 @@ if DEMO:
     ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 else:
     ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", validate=[validate.Length(min=1), checked.host_names])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [], validate=checked.origins)
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [], validate=checked.origins)
 
 # Private addresses an endpoint may have, as host:port or host:*. A served arena lists its own
 # model servers; the demo talks to whatever runs on this machine.
@@ -229,7 +229,7 @@ WORKER_STALL_SECONDS = env.int("WORKER_STALL_SECONDS", 30, validate=validate.Ran
 MAX_PROMPT_CHARS = env.int("MAX_PROMPT_CHARS", 8_000, validate=_positive)
 MAX_TURNS = env.int("MAX_TURNS", 10, validate=_positive)
 # The demo's models share a few cores, and the weakest never stop by themselves.
-MAX_ANSWER_TOKENS = env.int("MAX_ANSWER_TOKENS", 400 if DEMO else 1_024)
+MAX_ANSWER_TOKENS = env.int("MAX_ANSWER_TOKENS", 400 if DEMO else 1_024, validate=_positive)
 # Seconds between two frames of one slot.
 FRAME_INTERVAL = env.float("FRAME_INTERVAL", 0.04, validate=_above_zero)
 # Seconds of text lost at worst by kill -9.

@@ -23,7 +23,7 @@ def postgres_url() -> str | None:
         return None
     import psycopg
 
-    for user in (os.environ.get("PGUSER"), "postgres", os.environ.get("USER")):
+    for user in filter(None, (os.environ.get("PGUSER"), "postgres", os.environ.get("USER"))):
         url = f"postgres://{user}@127.0.0.1:5432/postgres"
         try:
             with psycopg.connect(url, connect_timeout=3):

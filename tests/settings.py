@@ -10,6 +10,7 @@ atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 os.environ.update(
     ARENA_PROFILE="demo",
     ARENA_DATA_DIR=_folder,
+    SECRET_KEY="of the suite; the same in each of its processes",
     DATABASE_URL=os.environ.get("ARENA_SUITE_DATABASE_URL", ""),
     REDIS_URL="",
 )
@@ -24,5 +25,6 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES["default"]["TEST"] = (
     {"NAME": f"{_folder}/test.sqlite3"}
     if DATABASES["default"]["ENGINE"].endswith("sqlite3")
-    else {"NAME": "arena_test"}
+    # Of this process alone: two runs at the same time must not drop each other's.
+    else {"NAME": f"arena_test_{os.getpid()}"}
 )

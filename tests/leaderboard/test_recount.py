@@ -1,0 +1,75 @@
+import logging
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from arena import votes
+from arena.models import Vote
+from leaderboard import tally, tasks
+from leaderboard.models import PairCount
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def counted():
+    """Every kind of outcome, from both sides, all counted."""
+    one, two, three = (factories.contestant() for _ in range(3))
+    for a, b in ((one, two), (two, one), (three, one)):
+        for choice in Vote.Choice.values:
+            factories.vote(choice, contestant_a=a, contestant_b=b)
+    tally.settle_all()
+
+
+def test_counts_that_agree_are_said_to_agree(counted, capsys):
+    call_command("recount")
+    assert "agree" in capsys.readouterr().out
+
+
+def test_a_difference_is_named_and_fails(counted, capsys):
+    row = PairCount.objects.filter(outcome="tie").first()
+    PairCount.objects.filter(pk=row.pk).update(n=row.n + 3)
+    with pytest.raises(CommandError, match="1 pair counts disagree"):
+        call_command("recount")
+    shown = capsys.readouterr().out
+    assert f"{row.lo} – {row.hi}, tie: {row.n + 3} counted, {row.n} by the votes" in shown
+    assert PairCount.objects.get(pk=row.pk).n == row.n + 3
+
+
+def test_rebuilding_corrects_what_is_too_much_too_little_or_missing(counted):
+    before = set(PairCount.objects.values_list("lo", "hi", "outcome", "n"))
+    too_much, too_little, missing = PairCount.objects.filter(n__gt=0)[:3]
+    PairCount.objects.filter(pk=too_much.pk).update(n=99)
+    PairCount.objects.filter(pk=too_little.pk).update(n=0)
+    missing.delete()
+    call_command("recount", "--rebuild")
+    assert set(PairCount.objects.values_list("lo", "hi", "outcome", "n")) == before
+
+
+def test_votes_counted_while_rebuilding_are_kept(counted, monkeypatch):
+    """Another worker may settle between the comparison and the correction."""
+    PairCount.objects.filter(outcome="hi").update(n=50)
+    compare = tally.differences
+
+    def settled_meanwhile():
+        found = compare()
+        votes.exclude(vote_id=Vote.objects.first().pk, reason=Vote.Exclusion.ADMINISTRATOR)
+        factories.vote("b", contestant_a=Vote.objects.first().battle.contestant_a)
+        tally.settle_all()
+        return found
+
+    monkeypatch.setattr(tally, "differences", settled_meanwhile)
+    tally.rebuild()
+    assert compare() == {}
+
+
+def test_the_nightly_check_logs_an_error_only_where_they_disagree(counted, caplog):
+    with caplog.at_level(logging.INFO):
+        assert tasks.check_pair_counts() == 0
+        assert caplog.records == []
+        PairCount.objects.filter(outcome="both_bad").update(n=7)
+        assert tasks.check_pair_counts() == 2
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "recount --rebuild" in record.getMessage()
