@@ -297,12 +297,13 @@ class ContestantAdmin(admin.ModelAdmin):
         return (
             contestant.status in (Contestant.Status.ACTIVE, Contestant.Status.PREVIEW)
             and contestant.weight > 0
+            and contestant.endpoint is not None
             and contestant.endpoint.enabled
         )
 
     @admin.display(description="Health")
     def probe_link(self, contestant: Contestant) -> str:
-        return _probe_link(contestant.endpoint_id)
+        return _probe_link(contestant.endpoint_id) if contestant.endpoint_id else "–"
 
     def change_view(
         self,

@@ -79,9 +79,9 @@ class BattleConsumer(AsyncWebsocketConsumer):
             case protocol.Resume(battle):
                 await database_sync_to_async(self._own)(battle)
                 self.battle = battle
-                live = generation.current().find(battle)
+                running = generation.current().find(battle)
                 self._read(
-                    live.follow(settings.FRAME_INTERVAL) if live else mirror.follow(battle)
+                    running.follow(settings.FRAME_INTERVAL) if running else mirror.follow(battle)
                 )
 
     def _own(self, public_id: str) -> Battle:

@@ -231,7 +231,9 @@ class Generation:
         )
         usage = Usage()
         reason = None
-        stream = self._client.stream_chat(answer.contestant.endpoint.target(), request)
+        endpoint = answer.contestant.endpoint
+        assert endpoint is not None, "only contestants with an endpoint are drawn"
+        stream = self._client.stream_chat(endpoint.target(), request)
         try:
             async for event in stream:
                 match event:

@@ -29,9 +29,7 @@ def pair_probability(weights: Mapping[int, float], one: int, other: int) -> floa
     """Chance that `draw` picks this unordered pair: w₁/W·w₂/(W−w₁) + w₂/W·w₁/(W−w₂)."""
     total = sum(weights.values())
     first, second = weights[one], weights[other]
-    return (
-        first / total * second / (total - first) + second / total * first / (total - second)
-    )
+    return first / total * second / (total - first) + second / total * first / (total - second)
 
 
 def draw(weights: Mapping[int, float], rng: random.Random) -> Draw:

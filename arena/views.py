@@ -68,6 +68,7 @@ def vote(request: HttpRequest, public_id: str) -> HttpResponse:
     """Cast a vote: JSON for the page's script, a redirect for a plain form."""
     wants_json = request.accepts("application/json") and not request.accepts("text/html")
     battle = _own_battle(request, public_id)
+    assert battle.voter is not None, "whoever owns a battle is known"
     try:
         cast = votes.cast(
             battle_id=battle.pk,

@@ -4,6 +4,6 @@ import os
 # that costs 25 ms of processor time costs 200. Read by OpenBLAS when NumPy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from config.celery import app as celery_app  # noqa: E402
+from config.celery import app as celery_app
 
 __all__ = ["celery_app"]

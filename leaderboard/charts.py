@@ -155,7 +155,8 @@ def matrix(
             note = f" of {counts[i][j]} battles" if counts is not None else ""
             parts.append(
                 f'<rect {box} fill="{hue}" fill-opacity="{depth:.2f}">'
-                f"<title>{escape(labels[i])} against {escape(labels[j])}: {said}{note}</title></rect>"
+                f"<title>{escape(labels[i])} against {escape(labels[j])}: {said}{note}</title>"
+                "</rect>"
             )
             if few:
                 parts.append(f'<rect {box} fill="url(#few)" pointer-events="none"/>')

@@ -86,6 +86,8 @@ class ScriptedBackend:
         self.models = models  # what it lists; it answers to any name
         self.requests: list[dict[str, Any]] = []
         self.open_streams = 0
+        self.idle = asyncio.Event()  # no stream is open
+        self.idle.set()
         self.gate = asyncio.Event()  # "gated" models wait for it in the middle of their answer
         self._failed_once: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -157,6 +159,7 @@ class ScriptedBackend:
         beyond = asyncio.create_task(connection.reader.read(1))
         script = asyncio.create_task(self._play(connection, name, argument, request))
         self.open_streams += 1
+        self.idle.clear()
         try:
             await asyncio.wait((beyond, script), return_when=asyncio.FIRST_COMPLETED)
             if beyond.done():
@@ -167,6 +170,8 @@ class ScriptedBackend:
             return name != "dies"
         finally:
             self.open_streams -= 1
+            if not self.open_streams:
+                self.idle.set()
             for task in (beyond, script):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, ConnectionError):

@@ -17,10 +17,11 @@ def standing(slug: str) -> dict[str, Any]:
     rating = Rating.objects.filter(
         snapshot__category__slug=OVERALL, snapshot__superseded=False, contestant__slug=slug
     ).first()
-    rated = rating is not None and rating.rating is not None
+    if rating is None or rating.rating is None or rating.lower is None or rating.upper is None:
+        return {"rating": rating, "point": None}
     return {
         "rating": rating,
-        "point": round(rating.rating) if rated else None,
-        "plus": round(rating.upper - rating.rating) if rated else None,
-        "minus": round(rating.rating - rating.lower) if rated else None,
+        "point": round(rating.rating),
+        "plus": round(rating.upper - rating.rating),
+        "minus": round(rating.rating - rating.lower),
     }

@@ -173,9 +173,7 @@ async def test_stop_keeps_what_was_shown_and_closes_the_upstream(models, page, b
     events = await page.hear_until("battle.ready")
     notices = {e["notice"] for e in of(events, "slot.completed")}
     assert notices == {"You stopped this answer."}
-    async with asyncio.timeout(2):
-        while backend.open_streams:
-            await asyncio.sleep(0.01)
+    await asyncio.wait_for(backend.idle.wait(), 5)
     assert [(a.text, a.stopped) for a in await saved()] == [("Before. ", True)] * 2
 
 
@@ -305,11 +303,13 @@ async def test_an_answer_nobody_waits_for_is_cancelled_after_the_grace_period(
     settings.READER_GRACE_SECONDS = 0.1
     await models("gated", "gated")
     await page.say(type="turn.submit", prompt="Go", battle=None)
+    created = await page.hear()
     await page.hear_until("slot.delta")
     await page.close()
-    async with asyncio.timeout(5):
-        while backend.open_streams or await Turn.objects.filter(state="running").aexists():
-            await asyncio.sleep(0.02)
+    turn = generation.current()._turns[created["battle"]]
+    await asyncio.wait_for(turn.task, 5)
+    await asyncio.wait_for(backend.idle.wait(), 5)
+    assert not await Turn.objects.filter(state="running").aexists()
 
 
 async def test_shutdown_voids_what_was_running_and_saves_its_text(models, page, backend):
