@@ -111,6 +111,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "leaderboard.api.edge.public_api",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -192,7 +193,11 @@ CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # nobody sends any; one connection 
 CELERY_TASK_DEFAULT_QUEUE = "votes"
 CELERY_TASK_ROUTES = {
     "leaderboard.tasks.publish_snapshots": {"queue": "ratings"},
+    "leaderboard.tasks.publish_slow_snapshots": {"queue": "ratings"},
+    "leaderboard.tasks.prune_snapshots": {"queue": "ratings"},
     "leaderboard.tasks.check_pair_counts": {"queue": "ratings"},
+    "leaderboard.tasks.rebuild_categories": {"queue": "ratings"},
+    "leaderboard.tasks.run_import": {"queue": "ratings"},
 }
 # Seconds between two looks at whether the ratings have changed.
 SNAPSHOT_INTERVAL = env.float("SNAPSHOT_INTERVAL", 3.0 if DEMO else 60.0, validate=_above_zero)
@@ -208,10 +213,26 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SNAPSHOT_INTERVAL,
         "options": {"expires": max(5.0, SNAPSHOT_INTERVAL)},
     },
+    "publish the snapshots that read every vote": {
+        "task": "leaderboard.tasks.publish_slow_snapshots",
+        "schedule": 10 * SNAPSHOT_INTERVAL,
+        "options": {"expires": 10 * SNAPSHOT_INTERVAL},
+    },
+    "prune snapshots": {
+        "task": "leaderboard.tasks.prune_snapshots",
+        "schedule": crontab(hour="3", minute="47"),
+        "options": {"expires": 3600},
+    },
     "end orphaned turns": {
         "task": "arena.tasks.end_orphaned_turns",
         "schedule": 3.0,
         "options": {"expires": 5},
+    },
+    # Looks at one small table; work is there only after a category has got another rule.
+    "rebuild stale categories": {
+        "task": "leaderboard.tasks.rebuild_categories",
+        "schedule": 60.0,
+        "options": {"expires": 60},
     },
     "check the pair counts": {
         "task": "leaderboard.tasks.check_pair_counts",
@@ -219,11 +240,49 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 3600},
     },
 }
+CELERY_BEAT_SCHEDULE["import votes that the staff asked for"] = {
+    "task": "leaderboard.tasks.run_import",
+    "schedule": 3.0,
+    "options": {"expires": 5},
+}
+CELERY_BEAT_SCHEDULE["add up who was drawn lately"] = {
+    "task": "leaderboard.tasks.add_up_sampling_lately",
+    "schedule": 60.0 if DEMO else 900.0,
+    "options": {"expires": 60},
+}
+CELERY_BEAT_SCHEDULE["add up who was drawn"] = {
+    "task": "leaderboard.tasks.add_up_sampling",
+    "schedule": crontab(hour="2", minute="47"),
+    "options": {"expires": 3600},
+}
 # In memory: no entry needs to be remembered across a start, and beat needs no disk.
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 # Work waiting this long means that no worker is alive, whatever their processes say. A worker
 # needs some seconds to start: less would kill it before it has counted anything.
 WORKER_STALL_SECONDS = env.int("WORKER_STALL_SECONDS", 30, validate=validate.Range(min=10))
+
+# --- leaderboard -------------------------------------------------------------------------------
+# Rounds of the bootstrap: Overall, the other categories, and online Elo, which walks all votes.
+BOOTSTRAP_ROUNDS_OVERALL = env.int("BOOTSTRAP_ROUNDS_OVERALL", 1_000, validate=_positive)
+BOOTSTRAP_ROUNDS = env.int("BOOTSTRAP_ROUNDS", 300, validate=_positive)
+ELO_BOOTSTRAP_ROUNDS = env.int("ELO_BOOTSTRAP_ROUNDS", 100, validate=_positive)
+# A category has a board from this many battles and models; Overall always has one.
+MIN_CATEGORY_BATTLES = env.int("MIN_CATEGORY_BATTLES", 100, validate=validate.Range(min=0))
+MIN_CATEGORY_MODELS = env.int("MIN_CATEGORY_MODELS", 10, validate=validate.Range(min=0))
+# A model with fewer votes is called provisional.
+MIN_RATED_VOTES = env.int("MIN_RATED_VOTES", 0 if DEMO else 100, validate=validate.Range(min=0))
+# Seconds that a process may answer from what it knows before it asks the database for a newer
+# snapshot; and bytes of finished answers it keeps.
+BOARD_RECHECK_SECONDS = env.float("BOARD_RECHECK_SECONDS", 1.0, validate=validate.Range(min=0))
+BOARD_CACHE_BYTES = env.int("BOARD_CACHE_BYTES", 32_000_000, validate=validate.Range(min=0))
+
+# --- importing votes ---------------------------------------------------------------------------
+# Files in this folder are offered for import on the staff's page. Uploads need no folder.
+IMPORTS_DIR: Path = env.path("IMPORTS_DIR", DATA_DIR / "imports").resolve()
+# Of a file imported through the page. Larger ones: `manage.py import_votes` on the server.
+MAX_IMPORT_MB = env.int("MAX_IMPORT_MB", 50, validate=_positive)
+# A worker that imports publishes no snapshot meanwhile: this many take it about a minute.
+MAX_IMPORT_VOTES = env.int("MAX_IMPORT_VOTES", 200_000, validate=_positive)
 
 # --- battles -----------------------------------------------------------------------------------
 MAX_PROMPT_CHARS = env.int("MAX_PROMPT_CHARS", 8_000, validate=_positive)

@@ -6,9 +6,11 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest
 
 from arena.admin import ReadOnly
+from leaderboard import categories
 from leaderboard.models import OVERALL, Category, Rating, Snapshot
 
 
@@ -30,10 +32,30 @@ class SnapshotAdmin(ReadOnly, admin.ModelAdmin):
 
 @admin.register(Category)
 class CategoryAdmin(admin.ModelAdmin):
-    list_display = ("name", "slug", "position")
+    list_display = ("name", "slug", "group", "position", "stale")
+    list_filter = ("group", "stale")
+    fields = ("name", "slug", "group", "position", "description", "rule", "stale")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Category | None = None) -> Any:
-        return ("slug",) if obj else ()  # addresses and counts hang on it
+        if obj is None:
+            return ("stale",)
+        # Addresses and counts hang on the slug; all of the votes are all of the votes.
+        return ("slug", "stale", *(("rule",) if obj.slug == OVERALL else ()))
 
     def has_delete_permission(self, request: HttpRequest, obj: Category | None = None) -> bool:
         return bool(obj and obj.slug != OVERALL) and super().has_delete_permission(request, obj)
+
+    def save_model(
+        self, request: HttpRequest, obj: Category, form: ModelForm[Category], change: bool
+    ) -> None:
+        if not change:
+            categories.create(obj)
+        elif form.changed_data:
+            categories.change(obj, form.changed_data)
+        if obj.stale:
+            self.message_user(
+                request, "The votes are being sorted anew; the ratings follow when that is done."
+            )
+
+    def delete_model(self, request: HttpRequest, obj: Category) -> None:
+        categories.delete(obj)

@@ -13,7 +13,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from arena.models import Vote
-from leaderboard.models import OVERALL, PairCount, Snapshot
+from leaderboard.models import OVERALL, Method, PairCount, Snapshot
 
 # A vote taken out of the count or brought back is due although it is old, until the next sweep.
 SWEEP_SECONDS = 5
@@ -27,7 +27,9 @@ def waiting_vote() -> int | None:
 def outdated_snapshot() -> int | None:
     """The id of the current overall snapshot if votes were counted since (0: there is none)."""
     counted = PairCount.objects.filter(category__slug=OVERALL).aggregate(n=Sum("n"))["n"] or 0
-    current = Snapshot.objects.filter(category__slug=OVERALL, superseded=False).first()
+    current = Snapshot.objects.filter(
+        category__slug=OVERALL, method=Method.BRADLEY_TERRY, superseded=False
+    ).first()
     if counted == (current.votes_counted if current else 0):
         return None
     return current.pk if current else 0

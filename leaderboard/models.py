@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 
-from arena.models import Contestant, Vote
+from arena.models import Contestant, Vote, one_of
 from leaderboard.rules import BadRule, compile_rule
 
 
@@ -41,6 +42,11 @@ class Category(models.Model):
         default=False,
         editable=False,
         help_text="The rule has changed, so the pair counts must be made anew.",
+    )
+    rebuilt_through = models.BigIntegerField(
+        default=0,
+        editable=False,
+        help_text="While stale: the counts hold the votes up to this id, and no others.",
     )
 
     class Meta:
@@ -79,9 +85,20 @@ class VoteFeatures(models.Model):
     lists_b = models.PositiveIntegerField(null=True)
     bold_a = models.PositiveIntegerField(null=True)
     bold_b = models.PositiveIntegerField(null=True)
+    prompt_key = models.CharField(
+        max_length=32,
+        blank=True,
+        help_text="Equal for votes of this arena on the same first prompt; else empty.",
+    )
 
     class Meta:
         verbose_name_plural = "vote features"
+        indexes = [
+            # Of this arena's own votes alone: a million imported ones add nothing to it.
+            models.Index(
+                fields=["prompt_key"], name="features_prompt_key", condition=~Q(prompt_key="")
+            )
+        ]
 
     def __str__(self) -> str:
         return f"features of vote {self.pk}"
@@ -143,6 +160,9 @@ class Snapshot(models.Model):
     votes_pending = models.PositiveBigIntegerField(default=0)
     cells = models.BinaryField(
         default=bytes, help_text="The pair counts it was made from: compressed JSON."
+    )
+    covariance = models.BinaryField(
+        default=bytes, help_text="How the ratings vary together (leaderboard/covariance.py)."
     )
     extra = models.JSONField(default=dict, help_text="What the method says beside ratings.")
     published_at = models.DateTimeField(auto_now_add=True)
@@ -212,3 +232,111 @@ class Rating(models.Model):
 
     def __str__(self) -> str:
         return f"{self.contestant_id}: {self.rating}"
+
+
+class ImportState(models.TextChoices):
+    WAITING = "waiting", "Waiting for a worker"
+    RUNNING = "running", "Running"
+    DONE = "done", "Done"
+    REFUSED = "refused", "Refused"
+
+
+class ImportRun(models.Model):
+    """One import that somebody of the staff asked for. The row is its own outbox entry.
+
+    A worker claims what waits, so a lost or repeated Celery message does no harm; nor does running
+    it twice, because importing the same votes again changes nothing.
+    """
+
+    State = ImportState
+    file = models.CharField(max_length=200, help_text="Its name in IMPORTS_DIR, or as uploaded.")
+    uploaded = models.BooleanField(default=False)
+    name = models.CharField("source", max_length=60)
+    format = models.CharField(max_length=30, blank=True, help_text="Empty: recognised.")
+    licence = models.CharField(max_length=100, blank=True)
+    url = models.URLField(blank=True)
+    prefix = models.CharField(max_length=50, blank=True)
+    skip_bad = models.BooleanField(default=False)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+    )
+    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    phase = models.CharField(max_length=10, blank=True)
+    done = models.BigIntegerField(default=0, help_text="Bytes checked.")
+    total = models.BigIntegerField(null=True)
+    report = models.JSONField(default=dict)
+    error = models.TextField(blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    heartbeat_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            one_of("state", ImportState),
+            models.CheckConstraint(
+                condition=Q(state__in=["waiting", "running"], finished_at__isnull=True)
+                | Q(state__in=["done", "refused"], finished_at__isnull=False),
+                name="import_finished_when_over",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"import {self.pk} of {self.file}"
+
+    @property
+    def over(self) -> bool:
+        return self.state in (ImportState.DONE, ImportState.REFUSED)
+
+
+class ImportPiece(models.Model):
+    """A piece of an uploaded file, kept until its import is over.
+
+    In the database, because nothing else is shared by every web process and every worker.
+    """
+
+    run = models.ForeignKey(ImportRun, on_delete=models.CASCADE, related_name="pieces")
+    number = models.PositiveIntegerField()
+    content = models.BinaryField()
+
+    class Meta:
+        ordering = ["run", "number"]
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="import_piece_once")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id}/{self.number}"
+
+
+class SamplingDay(models.Model):
+    """What became of the battles into which one model was drawn on one day (UTC). Published.
+
+    Every battle counts for both of its models, so over all models of a day each of these sums to
+    twice the number of battles or votes.
+    """
+
+    contestant = models.ForeignKey(
+        Contestant, on_delete=models.CASCADE, related_name="sampling_days"
+    )
+    day = models.DateField()
+    sampled = models.PositiveIntegerField(default=0)
+    completed = models.PositiveIntegerField(default=0, help_text="Both answers were complete.")
+    skipped = models.PositiveIntegerField(default=0)
+    voided = models.JSONField(default=dict, help_text="By reason.")
+    votes = models.PositiveIntegerField(default=0)
+    held = models.PositiveIntegerField(default=0)
+    excluded = models.JSONField(default=dict, help_text="By reason.")
+    weight = models.FloatField(help_text="Sampling weight when this was added up.")
+
+    class Meta:
+        ordering = ["-day", "contestant"]
+        constraints = [
+            models.UniqueConstraint(fields=["contestant", "day"], name="sampling_day_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contestant_id} on {self.day}"

@@ -21,6 +21,7 @@ from leaderboard.ratings.style import STYLES, style_differences
 
 SHOWN = 5  # unreadable rows named before reading stops
 NOT_BLIND = "the models were known before the vote"
+NOT_COUNTED = "not counted at its source"
 OUTCOMES = {
     "model_a": Outcome.FIRST,
     "model_b": Outcome.SECOND,
@@ -47,7 +48,8 @@ class VoteReader:
     """The votes of one file in any format that `open_votes` knows, read from beginning to end.
 
     `skipped` counts, by reason, the sound rows that gave no vote; it is complete after reading.
-    Votes whose models were known beforehand are among them: they are no blind comparison.
+    Votes whose models were known beforehand are among them: they are no blind comparison. So are
+    those that the arena they come from has excluded.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,6 +79,8 @@ class VoteReader:
                 self.skipped[reading.reason] += 1
             elif not reading.anonymous:
                 self.skipped[NOT_BLIND] += 1
+            elif reading.extra.get("counted") is False:
+                self.skipped[NOT_COUNTED] += 1
             elif not bad:
                 any_votes = True
                 yield reading
@@ -126,7 +130,7 @@ def read_votes(file: VoteReader) -> Votes:
         second.append(record.model_b)
         outcome.append(OUTCOMES[record.winner])
         if styles is None:
-            styles = tuple(s for s in STYLES if _style_count(record, s, "a") is not None)
+            styles = tuple(s for s in STYLES if style_count(record, s, "a") is not None)
         counts.append(_style_counts(record, styles, file.path, number=len(first)))
     models = tuple(sorted({*first, *second}))
     at = {model: i for i, model in enumerate(models)}
@@ -148,7 +152,7 @@ def _style_counts(
     counts = []
     for side in "ab":
         for style in styles:
-            count = _style_count(record, style, side)
+            count = style_count(record, style, side)
             if count is None:
                 raise Unusable(
                     f"{path}: vote {number} has no count of {style} for side {side} "
@@ -158,7 +162,7 @@ def _style_counts(
     return counts
 
 
-def _style_count(record: VoteRecord, style: str, side: str) -> float | None:
+def style_count(record: VoteRecord, style: str, side: str) -> float | None:
     """The number of at least 0 that a record gives for a style of one side; None if it has none."""
     value = record.extra.get(f"{STYLE_COLUMNS[style]}_{side}")
     metadata = record.extra.get("conv_metadata")

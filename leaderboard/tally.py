@@ -1,25 +1,52 @@
 """Votes into pair counts: exactly once in effect, whatever Redis, Celery or a kill -9 does.
 
 A vote row says itself whether the counts hold it (`tallied`), so claiming rows, changing the
-counts and marking the rows is one transaction that either happened or did not.
+counts of every category the vote belongs to, and marking the rows is one transaction that either
+happened or did not. What a vote belongs to follows from its stored features, which never change,
+and from the categories' rules, which may; hence the one lock of this module.
+
+The counting lock is the row of the overall category. Who settles votes shares it (any number at
+once); who changes a rule, makes a category or rebuilds one (`leaderboard.categories`) has it
+alone, for a moment. So while anybody settles, the rules stand still, and who reads the tallied
+votes under the lock knows that the counts hold exactly those. SQLite has one writer, and a
+transaction takes its place at BEGIN: there the lock is had by being in a transaction.
+
+A category whose counts are being made anew (`stale`) holds the votes up to `rebuilt_through`, and
+no others; settling a vote changes it only where the vote's id is not beyond that. What is beyond,
+the rebuilding comes to.
+
+Locks are taken in this order: votes, the counting lock, pair counts by their keys.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from typing import NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from operator import attrgetter
+from typing import Any, NamedTuple
 
-from django.db import connection, models, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Case, Count, F, Q, Value, When
 from django.db.models.functions import Greatest, Least
 
-from arena.models import Vote
-from leaderboard.models import OVERALL, Category, PairCount
+from arena.models import Answer, Battle, Slot, Turn, Vote
+from leaderboard.features import Message, features_of, prompt_key
+from leaderboard.models import OVERALL, Category, PairCount, VoteFeatures
+from leaderboard.rules import FLAGS, NUMBERS, Rule, compile_rule
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500
+BATCH = 1_000
+TEXTS = 100  # conversations in memory at a time
+ROWS = 400  # of pair counts in one statement
+
+# Of this arena's own votes at most so many count on one and the same first prompt.
+REPEATS = 50
+REPEATS_PER_VOTE = 1_000  # or one in a thousand of all
+
+RATED = (Vote.Status.PENDING, Vote.Status.COUNTED)
 
 
 class Key(NamedTuple):
@@ -29,6 +56,58 @@ class Key(NamedTuple):
     lo: int
     hi: int
     outcome: str
+
+
+def lock_counting(*, alone: bool) -> None:
+    """Take the counting lock until the transaction ends: alone, or shared with who settles.
+
+    Read what it protects after this, in statements of their own: PostgreSQL shows a statement
+    what was there when it began, which may be before it got the lock.
+    """
+    if alone:
+        # By its row, not by a list of rows: an UPDATE of the row must wait for it as well.
+        Category.objects.select_for_update().get(slug=OVERALL)
+    elif connection.features.has_select_for_update:
+        table = connection.ops.quote_name(Category._meta.db_table)
+        with connection.cursor() as cursor:  # Django has no word for FOR SHARE
+            cursor.execute(
+                f"SELECT id FROM {table} WHERE slug = %s FOR SHARE",  # noqa: S608
+                [OVERALL],
+            )
+
+
+class Rules:
+    """Every category's rule, compiled once a batch; votes with equal features are matched once."""
+
+    def __init__(self, categories: Iterable[Category]) -> None:
+        self._rules: list[tuple[int, float, Rule]] = [
+            (
+                category.pk,
+                category.rebuilt_through if category.stale else float("inf"),
+                compile_rule(category.rule),
+            )
+            for category in categories
+        ]
+        self._matching: dict[tuple[Any, ...], list[tuple[int, float]]] = {}
+
+    def categories_of(self, vote_id: int, traits: tuple[Any, ...]) -> Iterator[int]:
+        """The categories whose counts hold the vote if it is tallied; traits as `traits_of`."""
+        found = self._matching.get(traits)
+        if found is None:
+            known = dict(zip(TRAITS, traits, strict=True))
+            found = [(pk, through) for pk, through, rule in self._rules if rule(known)]
+            self._matching[traits] = found
+        return (pk for pk, through in found if vote_id <= through)
+
+
+FEATURE_TRAITS = ("language", *NUMBERS, *FLAGS)
+TRAITS = (*FEATURE_TRAITS, "outcome")
+_features_traits = attrgetter(*FEATURE_TRAITS)
+
+
+def traits_of(features: VoteFeatures, outcome: str) -> tuple[Any, ...]:
+    """All that rules look at, in the order of TRAITS."""
+    return (*_features_traits(features), outcome)
 
 
 def outcome_of(vote: Vote) -> tuple[int, int, str]:
@@ -47,28 +126,52 @@ def settle(limit: int = BATCH) -> int:
     with transaction.atomic():
         due = list(
             Vote.objects.due()
-            # `of` leaves the joined battles unlocked; SQLite has one writer and ignores both.
+            # `of` leaves the joined rows unlocked; SQLite has one writer and ignores both.
             .select_for_update(skip_locked=True, of=("self",))
-            .select_related("battle")[:limit]
+            .select_related("battle", "features")
+            .only(*LOADED)[:limit]
         )
         if not due:
             return 0
-        overall = Category.objects.get(slug=OVERALL)
+        lock_counting(alone=False)
+        rules = Rules(Category.objects.all())
+        features = ensure_features(due)
+        refused = refusals(due, features)
         changes: Counter[Key] = Counter()
         counted: list[int] = []
-        uncounted: list[int] = []
+        uncounted: dict[str, list[int]] = defaultdict(list)  # by the reason found here
         for vote in due:
-            wanted = vote.status in (Vote.Status.PENDING, Vote.Status.COUNTED)
-            (counted if wanted else uncounted).append(vote.pk)
+            wanted = vote.status in RATED and vote.pk not in refused
+            if wanted:
+                counted.append(vote.pk)
+            else:
+                uncounted[refused.get(vote.pk, "")].append(vote.pk)
             if wanted != vote.tallied:
-                changes[Key(overall.pk, *outcome_of(vote))] += 1 if wanted else -1
+                lo, hi, outcome = outcome_of(vote)
+                traits = traits_of(features[vote.pk], outcome)
+                for category in rules.categories_of(vote.pk, traits):
+                    changes[Key(category, lo, hi, outcome)] += 1 if wanted else -1
         apply(changes)
         marked = Vote.objects.filter(pk__in=counted).update(
             status=Vote.Status.COUNTED, tallied=True, tally_due=False
-        ) + Vote.objects.filter(pk__in=uncounted).update(tallied=False, tally_due=False)
+        )
+        for reason, ids in uncounted.items():
+            excluded: dict[str, Any] = (
+                {"status": Vote.Status.EXCLUDED, "exclusion_reason": reason} if reason else {}
+            )
+            marked += Vote.objects.filter(pk__in=ids).update(
+                tallied=False, tally_due=False, **excluded
+            )
         if marked != len(due):
             raise RuntimeError(f"claimed {len(due)} votes but marked {marked}: rolled back")
         return len(due)
+
+
+LOADED = (
+    *("status", "choice", "turn", "tallied"),
+    *("battle__contestant_a_id", "battle__contestant_b_id", "battle__mode", "battle__source_id"),
+    *(f"features__{field}" for field in ("prompt_key", *FEATURE_TRAITS)),
+)
 
 
 def settle_all() -> int:
@@ -79,41 +182,152 @@ def settle_all() -> int:
     return total
 
 
+# --- features and what follows from them --------------------------------------------------------
+
+
+def ensure_features(votes: Sequence[Vote]) -> dict[int, VoteFeatures]:
+    """The features of each vote, by its id, made and stored where there are none.
+
+    Votes with `battle` and `features` selected. Two workers may make the same ones at the same
+    time: from the same texts, so whose are stored does not matter.
+    """
+    found = {vote.pk: vote.features for vote in votes if hasattr(vote, "features")}
+    missing = [vote for vote in votes if vote.pk not in found]
+    with_text = set(
+        Turn.objects.order_by()
+        .filter(battle__in=[vote.battle_id for vote in missing])
+        .values_list("battle_id", flat=True)
+        if missing
+        else ()
+    )
+    made = [
+        VoteFeatures(vote_id=vote.pk, turns=vote.turn)
+        for vote in missing
+        if vote.battle_id not in with_text
+    ]
+    judged = [vote for vote in missing if vote.battle_id in with_text]
+    for start in range(0, len(judged), TEXTS):
+        part = judged[start : start + TEXTS]
+        texts = conversations(part)
+        for vote in part:
+            turns = texts[vote.battle_id]
+            own = vote.battle.source_id is None
+            made.append(
+                VoteFeatures(
+                    vote_id=vote.pk,
+                    prompt_key=prompt_key(turns[0][0]) if own and turns else "",
+                    **asdict(features_of(turns)),
+                )
+            )
+    VoteFeatures.objects.bulk_create(made, ignore_conflicts=True)
+    return found | {features.vote_id: features for features in made}
+
+
+def conversations(votes: Sequence[Vote]) -> dict[int, list[Message]]:
+    """The judged turns of each vote's battle, by the battle's id: two queries, however many."""
+    judged = {vote.battle_id: vote.turn for vote in votes}
+    answers: dict[tuple[int, str], str] = {
+        (turn, slot): text
+        for turn, slot, text in Answer.objects.order_by()
+        .filter(turn__battle__in=judged)
+        .values_list("turn_id", "slot", "text")
+    }
+    found: dict[int, list[Message]] = defaultdict(list)
+    for battle, number, turn, prompt in (
+        Turn.objects.filter(battle__in=judged)
+        .order_by("battle_id", "number")
+        .values_list("battle_id", "number", "id", "prompt")
+    ):
+        if number <= judged[battle]:
+            found[battle].append(
+                (prompt, answers.get((turn, Slot.A), ""), answers.get((turn, Slot.B), ""))
+            )
+    return found
+
+
+def refusals(due: Iterable[Vote], features: dict[int, VoteFeatures]) -> dict[int, str]:
+    """Votes that would be counted now but must not be: {vote: reason}.
+
+    Repeated prompts are down-sampled, so that one prompt, pasted again and again, does not become
+    the benchmark. Two workers at once may each count the last one that is allowed: the limit is
+    about a prompt's weight, not about a vote.
+    """
+    refused: dict[int, str] = {}
+    candidates: list[tuple[int, str]] = []
+    for vote in due:
+        if vote.status not in RATED:
+            continue
+        if vote.battle.mode != Battle.Mode.BATTLE:
+            refused[vote.pk] = Vote.Exclusion.NAMES_SHOWN
+        elif not vote.tallied and vote.battle.source_id is None and features[vote.pk].prompt_key:
+            candidates.append((vote.pk, features[vote.pk].prompt_key))
+    if not candidates:
+        return refused
+    own = VoteFeatures.objects.exclude(prompt_key="").order_by()
+    counted = Counter(
+        dict(
+            own.filter(prompt_key__in={key for _, key in candidates}, vote__tallied=True)
+            .values_list("prompt_key")
+            .annotate(n=Count("pk"))
+        )
+    )
+    limit: int | None = None
+    for vote_id, key in candidates:
+        if counted[key] >= REPEATS:
+            if limit is None:  # rarely needed, and a scan of an index
+                limit = max(REPEATS, own.count() // REPEATS_PER_VOTE)
+            if counted[key] >= limit:
+                refused[vote_id] = Vote.Exclusion.REPEATED_PROMPT
+                continue
+        counted[key] += 1
+    return refused
+
+
+# --- the counts ---------------------------------------------------------------------------------
+
+
 def apply(changes: Counter[Key]) -> None:
     """Add to the counts, creating rows as needed. Call inside a transaction.
 
     Raw SQL because Django's upsert cannot add to what is there; both databases take this form.
+    All in the order of the keys, sums and differences alike: rows are locked in that order.
     """
     table = connection.ops.quote_name(PairCount._meta.db_table)
-    rows = [(*key, change) for key, change in sorted(changes.items()) if change]
-    # A zero row first, then the sum: an INSERT of a negative count would meet the check
-    # constraint before the conflict is even looked for.
+    rows = [(key, change) for key, change in sorted(changes.items()) if change]
     with connection.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {table} (category_id, lo_id, hi_id, outcome, n) "  # noqa: S608
-            "VALUES (%s, %s, %s, %s, 0) "
-            "ON CONFLICT (category_id, lo_id, hi_id, outcome) DO NOTHING",
-            [row[:4] for row in rows],
-        )
-        cursor.executemany(
-            f"UPDATE {table} SET n = n + %s "  # noqa: S608
-            "WHERE category_id = %s AND lo_id = %s AND hi_id = %s AND outcome = %s",
-            [(row[-1], *row[:-1]) for row in rows],
-        )
+        start = 0
+        while start < len(rows):
+            key, change = rows[start]
+            if change < 0:
+                # An upsert of a negative count would meet the check constraint before the row.
+                cursor.execute(
+                    f"UPDATE {table} SET n = n + %s "  # noqa: S608
+                    "WHERE category_id = %s AND lo_id = %s AND hi_id = %s AND outcome = %s",
+                    [change, *key],
+                )
+                if cursor.rowcount != 1:
+                    raise IntegrityError(f"{key} holds no votes to take {-change} from")
+                start += 1
+                continue
+            end = start
+            while end < min(len(rows), start + ROWS) and rows[end][1] > 0:
+                end += 1
+            cursor.execute(
+                f"INSERT INTO {table} (category_id, lo_id, hi_id, outcome, n) "  # noqa: S608
+                f"VALUES {', '.join(['(%s, %s, %s, %s, %s)'] * (end - start))} "
+                "ON CONFLICT (category_id, lo_id, hi_id, outcome) "
+                f"DO UPDATE SET n = {table}.n + EXCLUDED.n",
+                [value for key, change in rows[start:end] for value in (*key, change)],
+            )
+            start = end
 
 
-def differences() -> dict[Key, tuple[int, int]]:
-    """Where the cache and the votes disagree: {key: (in the cache, by the votes)}.
-
-    One statement, so that both sides are of the same moment while votes are being settled.
-    """
-    overall = Category.objects.get(slug=OVERALL)
+def votes_by_traits(votes: models.QuerySet[Vote]) -> models.QuerySet[Vote, dict[str, Any]]:
+    """Rows of (lo, hi, outcome, *FEATURE_TRAITS, total): votes grouped by all that rules see."""
     left, right = F("battle__contestant_a_id"), F("battle__contestant_b_id")
-    by_votes = (
-        Vote.objects.filter(tallied=True)
-        .order_by()
+    return (
+        votes.order_by()
         .values(
-            category=Value(overall.pk),
             lo=Least(left, right),
             hi=Greatest(left, right),
             # The same as `outcome_of`, said in SQL: a million votes in a second.
@@ -127,38 +341,49 @@ def differences() -> dict[Key, tuple[int, int]]:
                 default=Value(PairCount.Outcome.HI),
                 output_field=models.CharField(),
             ),
+            **{trait: F(f"features__{trait}") for trait in FEATURE_TRAITS},
         )
-        .annotate(total=Count("id"), source=Value("votes"))
-        .values_list("category", "lo", "hi", "outcome", "total", "source")
+        .annotate(total=Count("id"))
     )
-    cached = (
-        PairCount.objects.filter(n__gt=0)
-        .annotate(source=Value("cache"))
-        .values_list("category_id", "lo_id", "hi_id", "outcome", "n", "source")
-    )
-    sides: dict[str, Counter[Key]] = {"votes": Counter(), "cache": Counter()}
-    for category, lo, hi, outcome, n, source in cached.union(by_votes, all=True):
-        sides[source][Key(category, lo, hi, outcome)] = n
-    return {
-        key: (sides["cache"][key], sides["votes"][key])
-        for key in sorted(sides["cache"].keys() | sides["votes"].keys())
-        if sides["cache"][key] != sides["votes"][key]
-    }
 
 
-@transaction.atomic
-def rebuild() -> int:
-    """Correct the cache where the votes say otherwise. Returns the number of rows corrected.
+def differences() -> dict[Key, tuple[int, int]]:
+    """Where the cache and the votes disagree: {key: (in the cache, by the votes)}.
 
-    By adding the differences, not by writing the sums: what a worker settles meanwhile is added
-    to the same rows, before or after.
+    The cache and the votes come from one statement, so that both are of the same moment while
+    votes are being settled; no lock is held. Stale categories are left out, those too that have
+    become stale since.
     """
-    Category.objects.select_for_update().get(slug=OVERALL)  # two rebuilds would correct twice
-    corrections = Counter(
-        {key: by_votes - cached for key, (cached, by_votes) in differences().items()}
+    before = {category.pk: category for category in Category.objects.filter(stale=False)}
+    rules = Rules(before.values())
+    columns = ("category", "lo", "hi", "outcome", *FEATURE_TRAITS, "total")
+    by_votes = votes_by_traits(Vote.objects.filter(tallied=True)).annotate(category=Value(0))
+    blank = VoteFeatures()
+    cached = PairCount.objects.filter(n__gt=0, category__in=before).annotate(
+        **{trait: Value(getattr(blank, trait)) for trait in FEATURE_TRAITS}
     )
-    apply(corrections)
-    return len(corrections)
+    cached_columns = ("category_id", "lo_id", "hi_id", "outcome", *FEATURE_TRAITS, "n")
+    in_cache: Counter[Key] = Counter()
+    in_votes: Counter[Key] = Counter()
+    rows = cached.values_list(*cached_columns).union(by_votes.values_list(*columns), all=True)
+    for category, lo, hi, outcome, *traits, n in rows.iterator(chunk_size=5_000):
+        if category:
+            in_cache[Key(category, lo, hi, outcome)] = n
+            continue
+        if traits[0] is None:  # a vote without features, counted before there were any
+            traits = list(_features_traits(blank))
+        for match in rules.categories_of(0, (*traits, outcome)):
+            in_votes[Key(match, lo, hi, outcome)] += n
+    same = {
+        category.pk
+        for category in Category.objects.filter(stale=False, pk__in=before)
+        if category.rule == before[category.pk].rule
+    }
+    return {
+        key: (in_cache[key], in_votes[key])
+        for key in sorted(in_cache.keys() | in_votes.keys())
+        if in_cache[key] != in_votes[key] and key.category in same
+    }
 
 
 def check() -> int:

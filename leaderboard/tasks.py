@@ -2,7 +2,9 @@
 
 from celery import shared_task
 
-from leaderboard import snapshots, tally
+from leaderboard import categories, sampling, snapshots, tally
+from leaderboard.models import Method
+from leaderboard.transfer import import_runs
 
 
 @shared_task
@@ -12,9 +14,39 @@ def settle_votes() -> int:
 
 @shared_task
 def publish_snapshots() -> int:
-    return snapshots.publish_all()
+    return snapshots.publish_all([Method.BRADLEY_TERRY])
+
+
+@shared_task
+def publish_slow_snapshots() -> int:
+    return snapshots.publish_all([Method.STYLE_CONTROL, Method.ELO])
+
+
+@shared_task
+def prune_snapshots() -> int:
+    return snapshots.prune()
 
 
 @shared_task
 def check_pair_counts() -> int:
     return tally.check()
+
+
+@shared_task
+def run_import() -> int | None:
+    return import_runs.run_next()
+
+
+@shared_task
+def rebuild_categories() -> int:
+    return categories.rebuild_stale()
+
+
+@shared_task
+def add_up_sampling_lately() -> int:
+    return sampling.add_up_lately()
+
+
+@shared_task
+def add_up_sampling() -> int:
+    return sampling.add_up()

@@ -1,136 +1,211 @@
-"""The leaderboard page. Reads published snapshots; computes no rating."""
+"""The leaderboard's pages. They read published snapshots and compute no rating."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.http import require_safe
 
-from arena.models import Contestant, Vote
-from leaderboard.models import OVERALL, Rating, Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """The common scale, in Elo, on which a page draws its intervals."""
-
-    low: float
-    high: float
-
-    @classmethod
-    def over(cls, ratings: Iterable[Rating]) -> Axis | None:
-        bounds = [
-            bound
-            for rating in ratings
-            for bound in (rating.lower, rating.upper)
-            if bound is not None
-        ]
-        if not bounds:
-            return None
-        margin = max(1.0, 0.03 * (max(bounds) - min(bounds)))
-        return cls(min(bounds) - margin, max(bounds) + margin)
-
-    def percent(self, value: float) -> float:
-        return round(100 * (value - self.low) / (self.high - self.low), 2)
+from leaderboard import board as boards
+from leaderboard import methods, sampling
+from leaderboard.board import (
+    BadParameter,
+    Board,
+    BoardQuery,
+    NoSuchCategory,
+    charts,
+    drawing,
+    model_pages,
+    published,
+    response_cache,
+)
+from leaderboard.board.published import NotPublished
+from leaderboard.board.rows import Axis, table_rows
+from leaderboard.formats.csv_cells import TableWriter
+from leaderboard.models import OVERALL, Category, Method
 
 
-@dataclass(frozen=True, slots=True)
-class Whisker:
-    """An interval in percent of the axis."""
-
-    left: float
-    width: float
-    point: float
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line as the template prints it. The numbers are None where no honest one exists."""
-
-    rank: int | None
-    name: str
-    slug: str
-    rating: int | None
-    lower: int | None
-    upper: int | None
-    plus: int | None
-    minus: int | None
-    votes: int
-    organisation: str
-    licence: str
-    licence_url: str
-    url: str
-    quantisation: str
-    status: str
-    status_text: str
-    whisker: Whisker | None
+def public_page(
+    request: HttpRequest, query: str, build: Callable[[], HttpResponse]
+) -> HttpResponse:
+    """The same page for everybody is built once a snapshot; who is signed in gets their own."""
+    signed_in = settings.SESSION_COOKIE_NAME in request.COOKIES
+    return response_cache.respond(request, query=query, build=build, shared=not signed_in)
 
 
-def _row(rating: Rating, axis: Axis | None) -> Row:
-    model = rating.contestant
-    point, lower, upper = rating.rating, rating.lower, rating.upper
-    rated = point is not None and lower is not None and upper is not None
-    return Row(
-        rank=rating.rank,
-        name=model.name,
-        slug=model.slug,
-        rating=round(point) if rated else None,
-        lower=round(lower) if rated else None,
-        upper=round(upper) if rated else None,
-        plus=round(upper - point) if rated else None,
-        minus=round(point - lower) if rated else None,
-        votes=rating.votes,
-        organisation=model.organisation,
-        licence=model.licence,
-        licence_url=model.licence_url,
-        url=model.url,
-        quantisation=model.quantisation,
-        status=rating.status,
-        status_text=rating.get_status_display(),
-        whisker=Whisker(
-            left=axis.percent(lower),
-            width=round(axis.percent(upper) - axis.percent(lower), 2),
-            point=axis.percent(point),
-        )
-        if rated and axis
-        else None,
-    )
+def bad_request(request: HttpRequest, message: str) -> HttpResponse:
+    return render(request, "leaderboard/bad_request.html", {"message": message}, status=400)
 
 
-def _excluded(snapshot: Snapshot) -> list[tuple[str, int]]:
-    """(reason in words, votes) as they stood when the snapshot was published."""
-    words = dict(Vote.Exclusion.choices)
-    return [
-        (str(words.get(reason, reason)).lower(), n) for reason, n in snapshot.votes_excluded.items()
-    ]
+def view_of(request: HttpRequest, build: Callable[[Board], HttpResponse]) -> HttpResponse:
+    """A page or a file that shows the board which the address describes."""
+    try:
+        query = BoardQuery.from_params(request.GET)
+        return public_page(request, query.encoded(), lambda: build(boards.read(query)))
+    except BadParameter as error:
+        return bad_request(request, str(error))
+    except NoSuchCategory as error:
+        raise Http404(
+            "This category is not shown: it has too few battles, or does not exist."
+        ) from error
 
 
+@require_safe
 def board(request: HttpRequest) -> HttpResponse:
-    snapshot = (
-        Snapshot.objects.filter(category__slug=OVERALL, superseded=False)
-        .select_related("category")
-        .first()
+    return view_of(
+        request, lambda board: render(request, "leaderboard/board.html", board_context(board))
     )
-    ratings = (
-        list(
-            snapshot.ratings.select_related("contestant").exclude(
-                contestant__status__in=[Contestant.Status.DRAFT, Contestant.Status.RETIRED]
-            )
+
+
+@require_safe
+def all_charts(request: HttpRequest) -> HttpResponse:
+    def build(board: Board) -> HttpResponse:
+        context = {**board_context(board), "charts": charts.all_charts(board)}
+        return render(request, "leaderboard/charts.html", context)
+
+    return view_of(request, build)
+
+
+@require_safe
+def chart_file(request: HttpRequest, name: str, kind: str) -> HttpResponse:
+    """One chart of a view as SVG, or its numbers as CSV."""
+    if name not in charts.CHARTS:
+        raise Http404(f"There is no chart named {name}.")
+
+    def build(board: Board) -> HttpResponse:
+        chart = charts.one_chart(name, board)
+        if chart is None:
+            raise Http404("There is nothing to draw in this view.")
+        if kind == "svg":
+            response = HttpResponse(chart.svg, content_type="image/svg+xml; charset=utf-8")
+        else:
+            response = HttpResponse(chart.csv(), content_type="text/csv; charset=utf-8")
+        number = board.snapshot.id if board.snapshot else "none"
+        response["Content-Disposition"] = (
+            f'attachment; filename="{name}-{board.category.slug}-snapshot-{number}.{kind}"'
         )
-        if snapshot
-        else []
-    )
-    axis = Axis.over(ratings)
-    return render(
-        request,
-        "leaderboard/board.html",
-        {
-            "snapshot": snapshot,
-            "excluded": _excluded(snapshot) if snapshot else [],
-            "pending": Vote.objects.due().count(),
-            "rows": [_row(rating, axis) for rating in ratings],
-            "axis": axis,
-        },
-    )
+        return response
+
+    return view_of(request, build)
+
+
+@require_safe
+def model(request: HttpRequest, slug: str) -> HttpResponse:
+    def build() -> HttpResponse:
+        view = model_pages.model_view(slug)
+        moments = charts.moments_of([slug], OVERALL, Method.BRADLEY_TERRY).get(slug, [])
+        context = {
+            "view": view,
+            "categories": dict(Category.objects.values_list("slug", "name")),
+            "history": drawing.history(
+                [(view.card.name, moments)], title=f"Rating of {view.card.name} over time"
+            ),
+            "moments": moments,
+        }
+        return render(request, "leaderboard/model.html", context)
+
+    try:
+        return public_page(request, "", build)
+    except NotPublished as error:
+        raise Http404("No model of this name is listed.") from error
+
+
+@require_safe
+def compare(request: HttpRequest) -> HttpResponse:
+    a, b = request.GET.get("a", ""), request.GET.get("b", "")
+
+    def build() -> HttpResponse:
+        context: dict[str, Any] = {"models": published.models(), "a": a, "b": b}
+        if a and b and a != b:
+            context["comparison"] = model_pages.compare(a, b)
+            context["categories"] = dict(Category.objects.values_list("slug", "name"))
+        return render(request, "leaderboard/compare.html", context)
+
+    try:
+        return public_page(request, f"a={a}&b={b}", build)
+    except NotPublished as error:
+        raise Http404("No model of this name is listed.") from error
+
+
+@require_safe
+def method(request: HttpRequest) -> HttpResponse:
+    def build() -> HttpResponse:
+        context = {
+            "current": [boards.snapshot_meta(s) for s in boards.current_snapshots()],
+            "categories": Category.objects.all(),
+            "configurations": [
+                (label, methods.CONFIGURATION[value]) for value, label in Method.choices
+            ],
+            "minimum": settings.MIN_RATED_VOTES,
+            "min_battles": settings.MIN_CATEGORY_BATTLES,
+            "min_models": settings.MIN_CATEGORY_MODELS,
+        }
+        return render(request, "leaderboard/method.html", context)
+
+    return public_page(request, "", build)
+
+
+def board_context(board: Board) -> dict[str, Any]:
+    query = board.query
+    axis = Axis.over(board.rows)
+    filters = sum(
+        map(len, (query.organisations, query.licences, query.quantisations, query.statuses))
+    ) + sum((query.open_weights is not None, query.min_size is not None,
+             query.max_size is not None, query.retired))  # fmt: skip
+    return {
+        "board": board,
+        "query": query,
+        "address": query.encoded(),
+        "table_rows": table_rows(board.rows, query.columns, axis),
+        "axis": axis,
+        "heads": [
+            (column, query.sorted_by(column.key).encoded(), _sorted(query, column.key))
+            for column in board.columns
+        ],
+        "groups": _by_group(board),
+        "filters": filters,
+        "all_columns": [(column, key in query.columns) for key, column in boards.COLUMNS.items()],
+    }
+
+
+def _sorted(query: BoardQuery, column: str) -> str:
+    """What aria-sort says of the column."""
+    if query.sort != column:
+        return ""
+    return "descending" if query.descending else "ascending"
+
+
+def _by_group(board: Board) -> list[tuple[str, list[boards.CategoryChoice]]]:
+    groups: dict[str, list[boards.CategoryChoice]] = {}
+    for category in board.categories:
+        groups.setdefault(category.group, []).append(category)
+    return [(name.capitalize(), members) for name, members in groups.items()]
+
+
+@require_safe
+def sampling_rates(request: HttpRequest) -> HttpResponse:
+    """Who was drawn how often on one day, and what became of it."""
+    days = sampling.days()
+    asked = request.GET.get("day", "")
+    day = next((d for d in days if d.isoformat() == asked), days[0] if days else None)
+    context = {"days": days, "day": day, "rows": sampling.rows(day) if day else []}
+    return render(request, "leaderboard/sampling.html", context)
+
+
+@require_safe
+def sampling_file(request: HttpRequest) -> HttpResponse:
+    """All days and models as CSV."""
+    stream = BytesIO()
+    table = TableWriter(stream, ("day", "model", *sampling.FIGURES, "weight"))
+    for row in sampling.rows():
+        figures = (getattr(row, name) for name in sampling.FIGURES)
+        weight = "" if row.weight is None else row.weight
+        table.row(row.day.isoformat(), row.model, *figures, weight)
+    response = HttpResponse(stream.getvalue(), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="sampling.csv"'
+    return response

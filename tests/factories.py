@@ -81,7 +81,7 @@ def battle(**fields: Any) -> Battle:
     turn = Turn.objects.create(
         battle=made,
         number=1,
-        prompt="Why?",
+        prompt=f"Why? {next(_numbers)}",  # of very many equal ones, not all would count
         heartbeat_at=timezone.now(),
         state=Turn.State.RUNNING if running else Turn.State.DONE,
     )

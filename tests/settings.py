@@ -28,3 +28,5 @@ DATABASES["default"]["TEST"] = (
     # Of this process alone: two runs at the same time must not drop each other's.
     else {"NAME": f"arena_test_{os.getpid()}"}
 )
+# What a test has just published is asked for at once.
+BOARD_RECHECK_SECONDS = 0

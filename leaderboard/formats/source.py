@@ -108,6 +108,11 @@ class Source:
         """Bytes of the file taken so far, as they lie on the disk."""
         return self._raw.done
 
+    @property
+    def line(self) -> int:
+        """Of the row that was given last, in `unit`."""
+        return self._line
+
     def __iter__(self) -> Iterator[Row | BadRow]:
         try:
             yield from self._iterator

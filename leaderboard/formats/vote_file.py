@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import IO, Protocol
 
 from leaderboard.formats import (
+    arena,
     arena_55k,
     arena_100k,
     arena_140k,
@@ -38,6 +39,7 @@ class Format(Protocol):
 
 # The first that recognises a file reads it, so those that ask for more come first.
 FORMATS: tuple[Format, ...] = (
+    arena,
     lmsys_33k,
     arena_55k,
     arena_100k,
@@ -80,6 +82,11 @@ class VoteFile:
     @property
     def done(self) -> int:
         return self._source.done
+
+    @property
+    def line(self) -> int:
+        """Where the reading given last stands, in `unit`."""
+        return self._source.line
 
     def __iter__(self) -> Iterator[Reading]:
         return self._votes

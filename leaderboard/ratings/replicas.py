@@ -108,7 +108,10 @@ def normal_replicas(fit: Fit, rounds: int = 1000, seed: int = 0) -> Replicas:
     at = np.flatnonzero(ranked)
     if at.size:
         values, vectors = np.linalg.eigh(fit.cov()[np.ix_(at, at)])
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        # The symmetric root: eigenvectors are fixed but for sign and rotation, which another
+        # machine's rounding may choose otherwise, and then every draw would be another.
+        values[values < 1e-12 * values.max()] = 0.0
+        root = (vectors * np.sqrt(values)) @ vectors.T
         draws = np.random.default_rng(seed).standard_normal((rounds, at.size))
-        ratings[:, at] = fit.ratings[at] + draws @ root.T
+        ratings[:, at] = fit.ratings[at] + draws @ root
     return Replicas(fit.models, ranked, ratings, seed)

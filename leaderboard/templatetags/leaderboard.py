@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from django import template
 
-from leaderboard.models import OVERALL, Rating
+from leaderboard.models import OVERALL, Method, Rating
 
 register = template.Library()
 
@@ -25,3 +27,27 @@ def standing(slug: str) -> dict[str, Any]:
         "plus": round(rating.upper - rating.rating),
         "minus": round(rating.rating - rating.lower),
     }
+
+
+@register.filter
+def lookup(mapping: Mapping[str, Any], key: str) -> Any:
+    """The value under a key that is only known in the template; the key itself if there is none."""
+    return mapping.get(key, key)
+
+
+@register.filter
+def method_name(value: str) -> str:
+    return str(Method(value).label)
+
+
+@register.filter
+def as_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+@register.simple_tag
+def share(part: int, taken: int, whole: int) -> str:
+    """`part` of `whole` in per cent; with `taken`, what is left before the last `taken`."""
+    if taken:
+        return f"{100 * (whole - taken) / whole:.2f}%"
+    return f"{100 * part / whole:.2f}%"

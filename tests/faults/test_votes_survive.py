@@ -155,7 +155,8 @@ def compare(site: Site, ledger: Ledger, battles) -> dict[str, int]:
     counted = {
         (lo, hi, outcome): n
         for lo, hi, outcome, n in site.query(
-            "SELECT lo_id, hi_id, outcome, n FROM leaderboard_paircount WHERE n > 0"
+            "SELECT lo_id, hi_id, outcome, n FROM leaderboard_paircount "
+            "JOIN leaderboard_category c ON c.id = category_id AND c.slug = 'overall' WHERE n > 0"
         )
     }
     sides = {battle["id"]: (battle["a"], battle["b"]) for battle in battles}

@@ -38,7 +38,10 @@ def test_a_snapshot_shows_its_ratings_and_cannot_be_changed(admin_client, snapsh
 
 def test_a_category_can_be_renamed_but_keeps_its_address(admin_client, snapshot):
     url = reverse("admin:leaderboard_category_change", args=[snapshot.category.pk])
-    admin_client.post(url, {"slug": "other", "name": "Hard prompts", "position": "3"})
+    admin_client.post(
+        url,
+        {"slug": "other", "name": "Hard prompts", "group": "topic", "rule": "{}", "position": "3"},
+    )
     category = Category.objects.get(pk=snapshot.category.pk)
     assert (category.slug, category.name) == ("slice", "Hard prompts")
 

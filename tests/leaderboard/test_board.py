@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from xml.etree import ElementTree
+
 import pytest
 from django.template import Context, Template
 
-from leaderboard import snapshots, tally
+from leaderboard import sampling, snapshots, tally
 from leaderboard.models import Category
 from tests import factories
 
@@ -40,10 +44,10 @@ def test_before_the_first_snapshot_the_page_says_so(client):
 
 def test_the_board_shows_rank_rating_interval_votes_organisation_and_licence(client, voted):
     snapshot = publish()
-    page = board(client)
+    page = board(client).partition("<tbody>")[2]
     assert page.index("Best") < page.index("Middle") < page.index("Last")
     best = snapshot.ratings.get(contestant=voted[0])
-    assert f">{round(best.rating)}<" in page
+    assert f"<strong>{best.rating:.0f}</strong>" in page
     assert f"+{round(best.upper - best.rating)}/−{round(best.rating - best.lower)}" in page
     assert "Best Lab" in page
     assert "MIT" in page
@@ -77,13 +81,130 @@ def test_a_retired_model_leaves_the_board_and_keeps_its_votes(client, voted):
 
 def test_the_number_of_queries_does_not_grow_with_models(client, voted, django_assert_num_queries):
     publish()
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(7):  # three say what is current, four read it
         client.get("/leaderboard/")
     for _ in range(10):
         factories.contestant()
     publish()
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(7):
         client.get("/leaderboard/")
+    with django_assert_num_queries(3):  # the same page again
+        client.get("/leaderboard/")
+
+
+def test_the_page_is_not_sent_again_to_who_has_it(client, voted):
+    publish()
+    first = client.get("/leaderboard/")
+    again = client.get("/leaderboard/", headers={"if-none-match": first["ETag"]})
+    assert again.status_code == 304
+    factories.vote(contestant_a=voted[0], contestant_b=voted[1])
+    tally.settle_all()
+    publish()
+    newer = client.get("/leaderboard/", headers={"if-none-match": first["ETag"]})
+    assert newer.status_code == 200
+
+
+def test_who_is_signed_in_gets_a_page_of_their_own(client, admin_client, voted):
+    publish()
+    assert ">Admin</a>" in board(admin_client)
+    assert ">Admin</a>" not in board(client)
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("sort=name", 400), ("method=magic", 400), ("min_size=big", 400), ("category=none", 404)],
+)
+def test_a_wrong_address_says_what_is_wrong(client, query, status):
+    response = client.get(f"/leaderboard/?{query}")
+    assert response.status_code == status
+    if status == 400:
+        assert query.partition("=")[0] in response.content.decode()
+
+
+def test_what_administrators_type_is_inert_on_the_board(client, voted):
+    hostile = '"><script>alert(1)</script>'
+    voted[0].name = voted[0].organisation = voted[0].licence = voted[0].quantisation = hostile
+    voted[0].save()
+    publish()
+    for path in ("", f"models/{voted[0].slug}/", "charts/", "compare/"):
+        page = client.get(f"/leaderboard/{path}").content.decode()
+        assert "<script>alert" not in page
+        assert "&lt;script&gt;alert(1)" in page
+
+
+def test_a_model_has_a_page_with_its_rating_rivals_and_history(client, voted):
+    snapshot = publish()
+    page = client.get(f"/leaderboard/models/{voted[0].slug}/").content.decode()
+    assert f"{snapshot.ratings.get(contestant=voted[0]).rating:.0f}" in page
+    assert "Rank 1" in page
+    assert "Rating over time" in page
+    assert client.get("/leaderboard/models/nobody/").status_code == 404
+
+
+def test_a_preview_has_no_page_and_no_row(client, voted):
+    secret = factories.contestant(name="CANARY preview", status="preview")
+    factories.vote(contestant_a=secret, contestant_b=voted[0])
+    tally.settle_all()
+    publish()
+    assert client.get(f"/leaderboard/models/{secret.slug}/").status_code == 404
+    for path in ("", "charts/", "compare/", "method/"):
+        assert "CANARY" not in client.get(f"/leaderboard/{path}").content.decode()
+
+
+def test_two_models_are_compared_with_the_interval_of_their_difference(client, voted):
+    snapshot = publish()
+    a, b = (snapshot.ratings.get(contestant=model) for model in voted[:2])
+    page = client.get(f"/leaderboard/compare/?a={voted[0].slug}&b={voted[1].slug}")
+    text = page.content.decode()
+    assert f"{a.rating - b.rating:.0f} Elo above" in text
+    assert "95 % interval of the difference" in text
+    assert "5 counted: Best won 3, Middle won 1, 1 both good, 0 both bad." in text
+    assert (
+        "cannot be compared with itself"
+        in client.get(f"/leaderboard/compare/?a={voted[0].slug}&b={voted[0].slug}").content.decode()
+    )
+    assert client.get("/leaderboard/compare/?a=nobody&b=none").status_code == 404
+
+
+def test_every_chart_comes_as_a_picture_and_as_a_table(client, voted):
+    publish()
+    page = client.get("/leaderboard/charts/").content.decode()
+    for name in ("intervals", "wins", "battles", "average-wins", "history"):
+        assert f'id="chart-{name}"' in page
+        picture = client.get(f"/leaderboard/charts/{name}.svg")
+        assert picture["Content-Type"].startswith("image/svg+xml")
+        assert ElementTree.fromstring(picture.content).tag.endswith("svg")
+        table = list(
+            csv.reader(io.StringIO(client.get(f"/leaderboard/charts/{name}.csv").content.decode()))
+        )
+        assert len(table) > 1
+    assert client.get("/leaderboard/charts/price.svg").status_code == 404  # no prices known
+    assert client.get("/leaderboard/charts/magic.svg").status_code == 404
+
+
+def test_the_table_of_a_chart_holds_its_numbers(client, voted):
+    publish()
+    text = client.get("/leaderboard/charts/wins.csv").content.decode()
+    assert "Best,Middle,3,4" in text.splitlines()
+    assert "Middle,Best,1,4" in text.splitlines()
+
+
+def test_the_method_page_names_formulas_rules_and_what_is_in_use(client, voted):
+    snapshot = publish()
+    page = client.get("/leaderboard/method/").content.decode()
+    assert "sandwich" in page
+    assert "&quot;outcomes&quot;: [&quot;lo&quot;, &quot;hi&quot;]" in page
+    assert f"#{snapshot.pk}" in page
+    assert snapshot.code_version in page
+
+
+def test_sampling_is_published_by_day(client, voted):
+    sampling.add_up()
+    page = client.get("/leaderboard/sampling/").content.decode()
+    assert "Middle" in page
+    rows = client.get("/leaderboard/sampling.csv").content.decode().splitlines()
+    assert rows[0].startswith("day,model,sampled,completed")
+    assert len(rows) == 4
 
 
 def standing(slug: str) -> str:

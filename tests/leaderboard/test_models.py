@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from django.apps import apps
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
-from leaderboard.models import Category, PairCount, Rating, Snapshot
+from leaderboard.models import (
+    Category,
+    ImportPiece,
+    ImportRun,
+    PairCount,
+    Rating,
+    SamplingDay,
+    Snapshot,
+)
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -57,6 +68,22 @@ def pair_of_one():
     pair_count(lo=one, hi=one)
 
 
+def import_run(**fields):
+    return ImportRun.objects.create(**{"file": "votes.csv", "name": "votes", **fields})
+
+
+def piece_twice():
+    run = import_run()
+    for _ in range(2):
+        ImportPiece.objects.create(run=run, number=1, content=b"")
+
+
+def sampling_day_twice():
+    model = factories.contestant()
+    for _ in range(2):
+        SamplingDay.objects.create(contestant=model, day=date(2026, 1, 1), weight=1)
+
+
 IMPOSSIBLE = {
     "Category.slug": [lambda: Category.objects.create(slug=category().slug, name="Other")],
     "pair_count_once": [same_pair_twice],
@@ -65,6 +92,13 @@ IMPOSSIBLE = {
     "pair_count_outcome_known": [lambda: pair_count(outcome="draw")],
     "snapshot_one_current": [lambda: snapshot(category=snapshot().category)],
     "rating_once": [same_contestant_twice],
+    "importrun_state_known": [lambda: import_run(state="lost")],
+    "import_finished_when_over": [
+        lambda: import_run(state="done"),
+        lambda: import_run(finished_at=timezone.now()),
+    ],
+    "import_piece_once": [piece_twice],
+    "sampling_day_once": [sampling_day_twice],
     "rating_inside_its_interval": [
         lambda: rating(lower=1001.0),
         lambda: rating(upper=999.0),

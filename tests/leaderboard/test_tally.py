@@ -1,18 +1,21 @@
+import threading
+
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, connection, transaction
 
 from arena import votes
-from arena.models import Vote
-from leaderboard import tally
-from leaderboard.models import PairCount
+from arena.models import Answer, Battle, Turn, Vote
+from leaderboard import categories, tally
+from leaderboard.models import OVERALL, Category, PairCount, VoteFeatures
 from tests import factories
 
 pytestmark = pytest.mark.django_db
 
 
-def counts():
+def counts(slug=OVERALL):
     return {
-        (c.lo_id, c.hi_id, c.outcome): c.n for c in PairCount.objects.filter(n__gt=0)
+        (c.lo_id, c.hi_id, c.outcome): c.n
+        for c in PairCount.objects.filter(n__gt=0, category__slug=slug)
     }
 
 
@@ -81,13 +84,13 @@ def test_a_failure_in_the_middle_leaves_neither_count_nor_mark(monkeypatch):
     assert sum(counts().values()) == 1
 
 
-def test_a_drifted_cache_is_found_and_rebuilt():
+def test_a_drifted_cache_is_found_and_corrected():
     factories.vote()
     factories.vote("tie")
     tally.settle_all()
-    PairCount.objects.filter(outcome="tie").update(n=5)
+    PairCount.objects.filter(outcome="tie", category__slug=OVERALL).update(n=5)
     assert list(tally.differences().values()) == [(5, 1)]
-    tally.rebuild()
+    categories.correct()
     assert tally.differences() == {}
 
 
@@ -96,3 +99,276 @@ def test_the_database_refuses_a_negative_count():
     tally.settle_all()
     with pytest.raises(IntegrityError):
         PairCount.objects.update(n=-1)
+
+
+# --- categories ---------------------------------------------------------------------------------
+
+
+def says(vote, prompt, a="Yes.", b="No."):
+    """The text of a vote's first turn."""
+    turn = Turn.objects.get(battle=vote.battle, number=1)
+    Turn.objects.filter(pk=turn.pk).update(prompt=prompt)
+    Answer.objects.filter(turn=turn, slot="a").update(text=a)
+    Answer.objects.filter(turn=turn, slot="b").update(text=b)
+    return vote
+
+
+def slugs_of(vote):
+    """The categories that hold a vote which is alone in its pair."""
+    lo = min(vote.battle.contestant_a_id, vote.battle.contestant_b_id)
+    return set(PairCount.objects.filter(lo=lo, n__gt=0).values_list("category__slug", flat=True))
+
+
+def test_a_vote_counts_in_every_category_its_texts_and_outcome_belong_to():
+    code = says(factories.vote("tie"), "Schreibe eine Funktion in Python, die Zahlen sortiert.")
+    poem = says(
+        factories.vote("a"), "Write a poem about rain.", a="I'm sorry, but I can't do that."
+    )
+    tally.settle_all()
+    assert slugs_of(code) == {"overall", "coding", "german", "no-refusal"}
+    assert slugs_of(poem) == {"overall", "creative-writing", "english", "exclude-ties"}
+
+
+def test_a_vote_leaves_every_category_it_was_counted_in():
+    vote = says(factories.vote("a"), "Write a poem about rain.")
+    tally.settle_all()
+    says(vote, "Solve 2x + 3 = 7.")  # what was stored when it was counted decides
+    votes.exclude(vote_id=vote.pk, reason=Vote.Exclusion.ADMINISTRATOR)
+    tally.settle_all()
+    assert slugs_of(vote) == set()
+    assert tally.differences() == {}
+
+
+def test_features_are_of_the_turns_that_were_judged():
+    vote = says(factories.vote(), "Hello, how are you today?", a="**Fine**, thanks.")
+    Turn.objects.create(
+        battle=vote.battle, number=2, prompt="Write a poem.", heartbeat_at=vote.created_at
+    )
+    tally.settle_all()
+    features = VoteFeatures.objects.get(vote=vote)
+    assert (features.turns, features.language, features.creative) == (1, "en", False)
+    assert (features.bold_a, features.bold_b) == (1, 0)
+
+
+def imported(choice="a", **fields):
+    battle = factories.imported_battle(**fields)
+    return Vote.objects.create(battle=battle, choice=choice, turn=2)
+
+
+def test_an_imported_vote_without_text_counts_where_its_outcome_and_turns_say():
+    vote = imported("tie")
+    tally.settle_all()
+    assert slugs_of(vote) == {"overall", "multi-turn", "no-refusal"}
+    assert vote.features.tokens_a is None
+    assert vote.features.prompt_key == ""
+
+
+def test_features_that_came_with_an_import_are_kept():
+    vote = imported()
+    VoteFeatures.objects.create(vote=vote, language="ja", turns=1, math=True)
+    tally.settle_all()
+    assert slugs_of(vote) == {"overall", "math", "japanese", "exclude-ties", "no-refusal"}
+
+
+@pytest.mark.parametrize("mode", [Battle.Mode.SIDE_BY_SIDE])
+def test_a_vote_on_named_models_is_excluded_even_when_it_says_it_is_pending(mode):
+    vote = factories.vote(mode=mode)
+    tally.settle_all()
+    vote.refresh_from_db()
+    assert (vote.status, vote.exclusion_reason) == ("excluded", "names_shown")
+    assert counts() == {}
+
+
+def test_the_number_of_queries_does_not_grow_with_the_votes(django_assert_max_num_queries):
+    for number in range(25):
+        says(factories.vote(), f"Write a poem about the number {number}.")
+    with django_assert_max_num_queries(20):
+        assert tally.settle() == 25
+
+
+def test_a_batch_that_adds_and_takes_away_does_both():
+    one, two = factories.contestant(), factories.contestant()
+    first = factories.vote("a", contestant_a=one, contestant_b=two)
+    tally.settle_all()
+    votes.exclude(vote_id=first.pk, reason=Vote.Exclusion.ADMINISTRATOR)
+    factories.vote("b", contestant_a=one, contestant_b=two)
+    factories.vote("tie", contestant_a=one, contestant_b=two)
+    tally.settle_all()
+    assert counts() == {(one.pk, two.pk, "hi"): 1, (one.pk, two.pk, "tie"): 1}
+    assert tally.differences() == {}
+
+
+def test_taking_away_what_is_not_there_fails_and_changes_nothing():
+    vote = factories.vote()
+    tally.settle_all()
+    PairCount.objects.all().delete()
+    votes.exclude(vote_id=vote.pk, reason=Vote.Exclusion.ADMINISTRATOR)
+    with pytest.raises(IntegrityError, match="holds no votes"):
+        tally.settle()
+    vote.refresh_from_db()
+    assert (vote.tallied, vote.tally_due) == (True, True)
+
+
+# --- repeated prompts ---------------------------------------------------------------------------
+
+
+def test_of_many_votes_on_one_prompt_so_many_count(monkeypatch):
+    monkeypatch.setattr(tally, "REPEATS", 3)
+    one, two = factories.contestant(), factories.contestant()
+    pasted = [
+        says(factories.vote(contestant_a=one, contestant_b=two), prompt)
+        for prompt in ("Who are you?", "who are  you?", "WHO ARE YOU?", "Who are you?\n")
+    ]
+    for _ in range(3):  # other prompts than these are as ever
+        factories.vote(contestant_a=one, contestant_b=two)
+    tally.settle_all()
+    assert sum(counts().values()) == 6
+    pasted[-1].refresh_from_db()
+    assert (pasted[-1].status, pasted[-1].exclusion_reason) == ("excluded", "repeated_prompt")
+
+    later = says(factories.vote(contestant_a=one, contestant_b=two), "Who are you?")
+    tally.settle_all()
+    later.refresh_from_db()
+    assert later.exclusion_reason == "repeated_prompt"
+
+    votes.exclude(vote_id=pasted[0].pk, reason=Vote.Exclusion.ADMINISTRATOR)
+    tally.settle_all()
+    votes.restore(vote_id=later.pk)
+    tally.settle_all()
+    later.refresh_from_db()
+    assert later.status == Vote.Status.COUNTED  # there is room again
+
+
+def test_the_limit_on_a_prompt_grows_with_the_votes(monkeypatch):
+    monkeypatch.setattr(tally, "REPEATS", 1)
+    monkeypatch.setattr(tally, "REPEATS_PER_VOTE", 2)
+    for number in range(6):
+        says(factories.vote(), f"Question {number}?")
+    for _ in range(6):
+        says(factories.vote(), "Who are you?")
+    tally.settle_all()
+    # Twelve votes on prompts of this arena: half of them, six, may share one.
+    assert Vote.objects.filter(exclusion_reason="repeated_prompt").count() == 0
+    says(factories.vote(), "Who are you?")
+    tally.settle_all()
+    assert Vote.objects.filter(exclusion_reason="repeated_prompt").count() == 1
+
+
+def test_imported_votes_are_not_held_against_a_prompt(monkeypatch):
+    monkeypatch.setattr(tally, "REPEATS", 1)
+    for vote in (imported(), imported()):
+        turn = Turn.objects.create(
+            battle=vote.battle, number=1, prompt="Why?", heartbeat_at=vote.created_at
+        )
+        assert turn.prompt == "Why?"
+    factories.vote()
+    tally.settle_all()
+    assert Vote.objects.filter(status=Vote.Status.COUNTED).count() == 3
+
+
+# --- several at once ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_categories(transactional_db):
+    """Tests with real transactions leave empty tables behind, without what the migrations made."""
+    for slug, rule in ((OVERALL, {}), ("exclude-ties", {"outcomes": ["lo", "hi"]})):
+        Category.objects.get_or_create(slug=slug, defaults={"name": slug, "rule": rule})
+
+
+def in_thread(work):
+    """Run in a thread with a database connection of its own; join() gives back what it returned."""
+
+    class Thread(threading.Thread):
+        def run(self):
+            try:
+                self.result = work()
+            except BaseException as error:
+                self.result = error
+            finally:
+                connection.close()
+
+        def outcome(self):
+            self.join(30)
+            if isinstance(self.result, BaseException):
+                raise self.result
+            return self.result
+
+    thread = Thread()
+    thread.start()
+    return thread
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_settling_at_once_count_each_vote_once(two_categories):
+    one, two = factories.contestant(), factories.contestant()
+    for number in range(40):
+        says(factories.vote("a", contestant_a=one, contestant_b=two), f"Question {number}?")
+        says(factories.vote("tie", contestant_a=two, contestant_b=one), f"Riddle {number}?")
+
+    def work():
+        total = 0
+        while settled := tally.settle(limit=7):
+            total += settled
+        return total
+
+    workers = [in_thread(work) for _ in range(3)]
+    assert sum(worker.outcome() for worker in workers) == 80
+    assert sum(counts().values()) == 80
+    assert tally.differences() == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_votes_settled_cast_and_excluded_during_a_rebuild_are_all_right_after_it(two_categories):
+    made = [factories.vote(choice) for choice in ("a", "b", "tie") * 10]
+    tally.settle_all()
+    categories.mark_stale(Category.objects.values_list("pk", flat=True))
+
+    def rebuild():
+        while categories.rebuild_step(limit=3) is not None:
+            pass
+
+    def change():
+        for vote in made[::4]:
+            votes.exclude(vote_id=vote.pk, reason=Vote.Exclusion.ADMINISTRATOR)
+            tally.settle_all()
+            votes.restore(vote_id=made[0].pk)
+            tally.settle_all()
+
+    workers = [in_thread(rebuild), in_thread(rebuild), in_thread(change)]
+    for _ in range(10):
+        factories.vote("both_bad")
+        tally.settle_all()
+    for worker in workers:
+        worker.outcome()
+    tally.settle_all()
+    categories.rebuild_stale()
+    assert not Category.objects.filter(stale=True).exists()
+    assert sum(counts().values()) == Vote.objects.filter(status=Vote.Status.COUNTED).count()
+    assert tally.differences() == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_rebuilds_waits_for_who_settles(two_categories):
+    """A vote that is being counted while a category is made is not lost between the two."""
+    factories.vote()
+    waiting = threading.Event()
+
+    def rebuild():
+        waiting.set()
+        while categories.rebuild_step() is not None:
+            pass
+
+    with transaction.atomic():
+        tally.settle()
+        category = Category(slug="all-again", name="All again", stale=True)
+        if connection.features.has_select_for_update:  # there the settling could not see it
+            in_thread(category.save).outcome()
+        else:
+            category.save()
+        worker = in_thread(rebuild)
+        waiting.wait(10)
+        worker.join(0.2)  # gives a rebuild that does not wait the time to go wrong
+        assert worker.is_alive()
+    worker.outcome()
+    assert sum(counts("all-again").values()) == 1

@@ -8,7 +8,8 @@ from typing import Any
 from django.core.management import BaseCommand, CommandError
 
 from arena.models import Contestant
-from leaderboard import tally
+from leaderboard import categories, tally
+from leaderboard.models import Category
 
 
 class Command(BaseCommand):
@@ -19,14 +20,15 @@ class Command(BaseCommand):
 
     def handle(self, *, rebuild: bool, **options: Any) -> None:
         if rebuild:
-            self.stdout.write(f"Corrected {tally.rebuild()} pair counts.")
+            self.stdout.write(f"Corrected {categories.correct()} pair counts.")
             return
         found = tally.differences()
         names = Contestant.objects.in_bulk({model for key in found for model in (key.lo, key.hi)})
+        categories_by_id = Category.objects.in_bulk({key.category for key in found})
         for key, (cached, by_votes) in found.items():
             self.stdout.write(
-                f"{names[key.lo]} – {names[key.hi]}, {key.outcome}: {cached} counted, "
-                f"{by_votes} by the votes"
+                f"{categories_by_id[key.category]}: {names[key.lo]} – {names[key.hi]}, "
+                f"{key.outcome}: {cached} counted, {by_votes} by the votes"
             )
         if found:
             raise CommandError(
@@ -34,3 +36,7 @@ class Command(BaseCommand):
                 "manage.py recount --rebuild"
             )
         self.stdout.write("The pair counts and the votes agree.")
+        for category in Category.objects.filter(stale=True):
+            self.stdout.write(
+                f"{category} is not complete yet. Complete it with: manage.py backfill_categories"
+            )

@@ -193,8 +193,8 @@ def history(series: Sequence[tuple[str, Sequence[Moment]]], *, title: str) -> st
     x = _Scale(min(days), max(max(days), min(days) + 1), 56, width - right)
     y = _Scale(low, high, height - 40, 14)
     parts = [_grid_y(y, 56, width - right)]
-    for tick in ticks(min(days), max(max(days), min(days) + 1), 5):
-        day = date.fromordinal(round(tick))
+    for tick in sorted({round(tick) for tick in ticks(min(days), max(days), 5)}):
+        day = date.fromordinal(tick)
         parts.append(
             _text(x(tick), height - 18, f"{day:%-d %b %Y}", anchor="middle", fill=MUTED, size=11)
         )

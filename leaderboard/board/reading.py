@@ -1,0 +1,410 @@
+"""The leaderboard as last published: rows ready for a page, the API or a file.
+
+Reads published snapshots and never computes a rating; the number of queries is constant (4).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
+
+from arena.models import Contestant, Vote
+from leaderboard.board.query import COLUMNS, FACET_FIELDS, STATUSES, BoardQuery, Column
+from leaderboard.models import OVERALL, Category, Method, Rating, Snapshot
+
+HIDDEN = (Contestant.Status.DRAFT, Contestant.Status.PREVIEW)  # no public word about these
+
+
+class NoSuchCategory(LookupError):
+    """No category of this name is shown: unknown, or with too few battles or models."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One model's line. Numbers are None where no honest one exists; Elo to 3 decimals."""
+
+    rank: int | None
+    rank_low: int | None  # of the bootstrap: best and worst place in 95 % of the replicas
+    rank_high: int | None
+    rank_change: int | None  # places gained since the snapshot of an earlier day
+    model: str
+    slug: str
+    url: str
+    organisation: str
+    licence: str
+    licence_url: str
+    rating: float | None
+    lower: float | None
+    upper: float | None
+    plus: float | None
+    minus: float | None
+    boot_lower: float | None
+    boot_upper: float | None
+    votes: int
+    win_rate: float | None  # 0 to 1
+    both_bad_rate: float | None
+    status: str  # of the rating: ok, provisional, separated, unrated
+    status_text: str
+    provisional: bool  # too few votes to lean on, or no honest number yet
+    retired: bool
+    quantisation: str
+    parameters: str
+    billions: float | None  # `parameters` as a number
+    context_length: int | None
+    price_input: float | None
+    price_output: float | None
+    memory_gb: float | None
+    knowledge_cutoff: str
+    open_weights: bool | None
+
+
+ROW_FIELDS = tuple(field.name for field in fields(Row))
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryChoice:
+    slug: str
+    name: str
+    group: str  # overall, topic, form, language
+    description: str
+    votes: int
+    models: int
+    methods: tuple[str, ...]  # those with a published snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class FacetChoice:
+    value: str
+    label: str
+    count: int  # rows it would leave, all other facets being as they are
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotMeta:
+    id: int
+    category: str
+    method: str
+    published_at: datetime
+    superseded: bool
+    votes_counted: int
+    votes_excluded: dict[str, int]  # by reason
+    votes_pending: int  # when it was published
+    configuration: dict[str, Any]
+    code_version: str
+    data_hash: str
+    extra: dict[str, Any]
+    looked_at_every: float  # seconds between two looks at whether there is something to publish
+
+    @property
+    def excluded_in_words(self) -> list[tuple[str, int]]:
+        words = dict(Vote.Exclusion.choices)
+        return [(str(words.get(k, k)).lower(), n) for k, n in self.votes_excluded.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    query: BoardQuery
+    category: CategoryChoice
+    categories: tuple[CategoryChoice, ...]  # those shown, in their order
+    snapshot: SnapshotMeta | None  # None: nothing published yet
+    rows: tuple[Row, ...]
+    listed: int  # rows without the filters
+    facets: dict[str, tuple[FacetChoice, ...]]  # keys as in FACETS
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return tuple(COLUMNS[key] for key in self.query.columns)
+
+    @property
+    def methods(self) -> list[tuple[str, str]]:
+        """(value, label) of the methods this category is published with."""
+        return [(v, str(label)) for v, label in Method.choices if v in self.category.methods]
+
+
+# Keys are the names in the address.
+FACETS: dict[str, Callable[[Row], str]] = {
+    "organisation": lambda row: row.organisation,
+    "licence": lambda row: row.licence,
+    "quantisation": lambda row: row.quantisation,
+    "status": lambda row: row.status,
+}
+
+
+def read(query: BoardQuery) -> Board:
+    """The board as last published. Raises NoSuchCategory."""
+    current = current_snapshots()
+    categories = shown_categories(current)
+    category = next((c for c in categories if c.slug == query.category), None)
+    if category is None:
+        raise NoSuchCategory(query.category)
+    snapshot = next(
+        (s for s in current if (s.category.slug, s.method) == (query.category, query.method)), None
+    )
+    rows = snapshot_rows(snapshot, retired=query.retired) if snapshot else []
+    return Board(
+        query=query,
+        category=category,
+        categories=categories,
+        snapshot=snapshot_meta(snapshot) if snapshot else None,
+        rows=tuple(_ordered([row for row in rows if _passes(row, query)], query)),
+        listed=len(rows),
+        facets={facet: _choices(rows, query, facet) for facet in FACETS},
+    )
+
+
+def current_snapshots() -> list[Snapshot]:
+    """The current snapshot of each category and method, each with `models`: those with votes."""
+    # A subquery: grouping the snapshots themselves would group by their JSON as well.
+    models = (
+        Rating.objects.filter(snapshot=OuterRef("pk"), votes__gt=0)
+        .order_by()
+        .values("snapshot")
+        .annotate(n=Count("pk"))
+        .values("n")
+    )
+    return list(
+        Snapshot.objects.filter(superseded=False)
+        .select_related("category")
+        .defer("cells", "covariance")  # megabytes that no page shows
+        .annotate(models=Coalesce(Subquery(models), 0))
+        .order_by("category__position", "category__name", "id")
+    )
+
+
+def shown_categories(current: Iterable[Snapshot]) -> tuple[CategoryChoice, ...]:
+    """Overall always; others from a number of battles and of models (in the settings)."""
+    published: dict[int, dict[str, Any]] = {}
+    for snapshot in current:
+        found = published.setdefault(
+            snapshot.category_id, {"votes": 0, "models": 0, "methods": set()}
+        )
+        found["votes"] = max(found["votes"], snapshot.votes_counted)
+        found["models"] = max(found["models"], snapshot.models)  # type: ignore[attr-defined]
+        found["methods"].add(snapshot.method)
+    shown = []
+    for category in Category.objects.all():
+        found = published.get(category.pk, {"votes": 0, "models": 0, "methods": set()})
+        if category.slug != OVERALL and (
+            found["votes"] < settings.MIN_CATEGORY_BATTLES
+            or found["models"] < settings.MIN_CATEGORY_MODELS
+        ):
+            continue
+        shown.append(
+            CategoryChoice(
+                slug=category.slug,
+                name=category.name,
+                group=category.group,
+                description=category.description,
+                votes=found["votes"],
+                models=found["models"],
+                methods=tuple(m for m in Method.values if m in found["methods"]),
+            )
+        )
+    return tuple(shown)
+
+
+def snapshot_meta(snapshot: Snapshot) -> SnapshotMeta:
+    return SnapshotMeta(
+        id=snapshot.pk,
+        category=snapshot.category.slug,
+        method=snapshot.method,
+        published_at=snapshot.published_at,
+        superseded=snapshot.superseded,
+        votes_counted=snapshot.votes_counted,
+        votes_excluded=snapshot.votes_excluded,
+        votes_pending=snapshot.votes_pending,
+        configuration=snapshot.configuration,
+        code_version=snapshot.code_version,
+        data_hash=snapshot.data_hash,
+        extra=snapshot.extra,
+        looked_at_every=settings.SNAPSHOT_INTERVAL,
+    )
+
+
+_RATING = (
+    "rank", "rank_low", "rank_high", "rating", "lower", "upper", "boot_lower", "boot_upper",
+    "votes", "win_rate", "both_bad_rate", "status",
+)  # fmt: skip
+_CARD = (
+    "name", "slug", "url", "organisation", "licence", "licence_url", "quantisation", "parameters",
+    "context_length", "price_input", "price_output", "memory_gb", "knowledge_cutoff",
+    "open_weights", "status",
+)  # fmt: skip
+
+
+def snapshot_rows(snapshot: Snapshot, *, retired: bool) -> list[Row]:
+    """Every public row of one snapshot, best first, in two queries."""
+    hidden = [*HIDDEN, *([] if retired else [Contestant.Status.RETIRED])]
+    # Tuples: three hundred model instances of two tables cost three times as much.
+    found = (
+        Rating.objects.filter(snapshot=snapshot)
+        .exclude(contestant__status__in=hidden)
+        .order_by()
+        .values_list("contestant_id", *_RATING, *(f"contestant__{name}" for name in _CARD))
+    )
+    before = ranks_before(snapshot)
+    rows = [
+        _row(
+            dict(zip(_RATING, values[1 : 1 + len(_RATING)], strict=True)),
+            dict(zip(_CARD, values[1 + len(_RATING) :], strict=True)),
+            before.get(values[0]),
+        )
+        for values in found
+    ]
+    return _ordered(rows, BoardQuery())
+
+
+def ranks_before(snapshot: Snapshot) -> dict[int, int]:
+    """Rank by contestant in the last snapshot of an earlier day (UTC)."""
+    day: date = snapshot.published_at.astimezone(UTC).date()
+    earlier = (
+        Snapshot.objects.filter(
+            category=snapshot.category_id,
+            method=snapshot.method,
+            published_at__lt=datetime.combine(day, time.min, UTC),
+        )
+        .order_by("-id")
+        .values("id")[:1]
+    )
+    ranks = Rating.objects.filter(snapshot=Subquery(earlier)).order_by()
+    return {
+        contestant: rank
+        for contestant, rank in ranks.values_list("contestant_id", "rank")
+        if rank is not None
+    }
+
+
+_STATUS_TEXT = {str(value): str(label) for value, label in Rating.Status.choices}
+
+
+def _row(rating: dict[str, Any], card: dict[str, Any], rank_before: int | None) -> Row:
+    point, lower, upper, rank = (rating[k] for k in ("rating", "lower", "upper", "rank"))
+    rated = point is not None
+    few = rating["votes"] < settings.MIN_RATED_VOTES
+    return Row(
+        rank=rank,
+        rank_low=rating["rank_low"],
+        rank_high=rating["rank_high"],
+        rank_change=rank_before - rank if rated and rank_before is not None else None,
+        model=card["name"],
+        slug=card["slug"],
+        url=card["url"],
+        organisation=card["organisation"],
+        licence=card["licence"],
+        licence_url=card["licence_url"],
+        rating=elo(point),
+        lower=elo(lower),
+        upper=elo(upper),
+        plus=elo(upper - point) if rated else None,
+        minus=elo(point - lower) if rated else None,
+        boot_lower=elo(rating["boot_lower"]),
+        boot_upper=elo(rating["boot_upper"]),
+        votes=rating["votes"],
+        win_rate=share(rating["win_rate"]),
+        both_bad_rate=share(rating["both_bad_rate"]),
+        status=rating["status"],
+        status_text=f"Provisional: fewer than {settings.MIN_RATED_VOTES} votes"
+        if few and rated
+        else _STATUS_TEXT[rating["status"]],
+        provisional=few or not rated,
+        retired=card["status"] == Contestant.Status.RETIRED,
+        quantisation=card["quantisation"],
+        parameters=card["parameters"],
+        billions=billions(card["parameters"]),
+        context_length=card["context_length"],
+        price_input=price(card["price_input"]),
+        price_output=price(card["price_output"]),
+        memory_gb=card["memory_gb"],
+        knowledge_cutoff=card["knowledge_cutoff"],
+        open_weights=card["open_weights"],
+    )
+
+
+def elo(value: float | None) -> float | None:
+    """Rounded for reading: a thousandth is far below what any vote can tell."""
+    return None if value is None else round(value, 3)
+
+
+def share(value: float | None) -> float | None:
+    return None if value is None else round(value, 5)
+
+
+def price(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)
+
+
+_SIZE = re.compile(r"\s*(?:(\d+)\s*[x×]\s*)?(\d+(?:\.\d+)?)\s*([KMBT])\b", re.ASCII | re.IGNORECASE)
+_SCALE = {"K": 1e-6, "M": 1e-3, "B": 1.0, "T": 1e3}
+
+
+def billions(parameters: str) -> float | None:
+    """A stated size as a number: "135M" is 0.135, "8x7B" is 56; None where it says none."""
+    match = _SIZE.match(parameters)
+    if not match:
+        return None
+    experts, number, unit = match.groups()
+    return round(int(experts or 1) * float(number) * _SCALE[unit.upper()], 6)
+
+
+def _passes(row: Row, query: BoardQuery, *, without: str = "") -> bool:
+    """Whether a row is in the view, one facet left aside."""
+    for facet, value in FACETS.items():
+        chosen = getattr(query, FACET_FIELDS[facet])
+        if chosen and facet != without and value(row) not in chosen:
+            return False
+    if query.open_weights is not None and row.open_weights is not query.open_weights:
+        return False
+    if query.min_size is not None and (row.billions is None or row.billions < query.min_size):
+        return False
+    if query.max_size is not None and (row.billions is None or row.billions > query.max_size):
+        return False
+    if query.search:
+        text = f"{row.model} {row.organisation} {row.licence}".casefold()
+        return all(word in text for word in query.search.casefold().split())
+    return True
+
+
+def _choices(rows: Sequence[Row], query: BoardQuery, facet: str) -> tuple[FacetChoice, ...]:
+    value_of = FACETS[facet]
+    chosen = getattr(query, FACET_FIELDS[facet])
+    counts = Counter(value_of(row) for row in rows if _passes(row, query, without=facet))
+    values = {value_of(row) for row in rows} | set(chosen)
+    labels = _STATUS_TEXT if facet == "status" else {}
+    return tuple(
+        FacetChoice(value, labels.get(value, value), counts[value], value in chosen)
+        for value in sorted(values, key=str.casefold)
+        if value
+    )
+
+
+def _ordered(rows: list[Row], query: BoardQuery) -> list[Row]:
+    """Sorted by one column; what has no value there comes last in either direction."""
+    # Two stable sorts: within equals, the better rating stands first, then the name.
+    rows = sorted(rows, key=lambda r: (-(r.rating if r.rating is not None else -1e9), r.slug))
+    value = _SORT_VALUE.get(query.sort) or (lambda row: getattr(row, query.sort))
+    known = [row for row in rows if value(row) not in (None, "")]
+    rest = [row for row in rows if value(row) in (None, "")]
+    return sorted(known, key=value, reverse=query.descending) + rest
+
+
+_SORT_VALUE: dict[str, Callable[[Row], Any]] = {
+    "model": lambda row: row.model.casefold(),
+    "organisation": lambda row: row.organisation.casefold(),
+    "licence": lambda row: row.licence.casefold(),
+    "interval": lambda row: None if row.plus is None else row.plus + (row.minus or 0),
+    "bootstrap": lambda row: (
+        None if row.boot_lower is None else (row.boot_upper or 0) - row.boot_lower
+    ),
+    "status": lambda row: STATUSES.index(row.status),
+    "parameters": lambda row: row.billions,
+}

@@ -1,0 +1,160 @@
+"""The lines of the leaderboard's table as HTML.
+
+Not a template: three hundred models of seven cells each cost the template engine 150 ms, and this
+5 ms. Whatever comes from a database passes through `escape` here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from django.urls import reverse
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+
+from leaderboard.board import Row
+
+NONE = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The common scale, in Elo, on which a page draws its intervals."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def over(cls, rows: Iterable[Row]) -> Axis | None:
+        bounds = [b for row in rows for b in (row.lower, row.upper) if b is not None]
+        if not bounds:
+            return None
+        margin = max(1.0, 0.03 * (max(bounds) - min(bounds)))
+        return cls(min(bounds) - margin, max(bounds) + margin)
+
+    def percent(self, value: float) -> float:
+        return 100 * (value - self.low) / (self.high - self.low)
+
+
+def table_rows(rows: Sequence[Row], columns: Sequence[str], axis: Axis | None) -> SafeString:
+    """A <tr> a row with a cell for each of `columns` (keys of board.COLUMNS)."""
+    # One look at the URL configuration instead of one a model.
+    address = reverse("leaderboard:model", args=["SLUG"])
+    parts: list[str] = []
+    for row in rows:
+        parts.append("<tr>" if row.rating is not None else '<tr class="unranked">')
+        for column in columns:
+            if column == "model":
+                parts.append(_model(row, address.replace("SLUG", row.slug)))
+            elif column == "rating":
+                parts.append(_rating(row) + _whisker(row, axis))
+            else:
+                parts.append(_CELLS[column](row))
+        parts.append("</tr>\n")
+    return mark_safe("".join(parts))  # noqa: S308 - every value is escaped below
+
+
+def _number(html: str, column: str = "other") -> str:
+    return f'<td class="num col-{column}">{html}</td>'
+
+
+def _text(text: str, column: str = "other") -> str:
+    return f'<td class="col-{column}">{escape(text) or NONE}</td>'
+
+
+def _rank(row: Row) -> str:
+    parts = [f'<span class="rank">{row.rank if row.rank is not None else NONE}</span>']
+    if row.rank_change:
+        way, arrow = ("up", "▲") if row.rank_change > 0 else ("down", "▼")
+        parts.append(
+            f'<span class="change {way}" title="Since the last snapshot of an earlier day">'
+            f"{arrow}{abs(row.rank_change)}</span>"
+        )
+    if row.rank_low is not None and row.rank_low != row.rank_high:
+        parts.append(
+            '<span class="sub" title="95 % interval of the rank, from the bootstrap">'
+            f"{row.rank_low}–{row.rank_high}</span>"
+        )
+    return _number("".join(parts), "rank")
+
+
+def _model(row: Row, address: str) -> str:
+    parts = [f'<a href="{escape(address)}">{escape(row.model)}</a>']
+    if row.quantisation:
+        parts.append(f' <span class="tag">{escape(row.quantisation)}</span>')
+    if row.retired:
+        parts.append(' <span class="tag">retired</span>')
+    if row.provisional:
+        parts.append(f'<span class="sub">{escape(row.status_text)}</span>')
+    facts = " · ".join(filter(None, (row.organisation, row.licence)))
+    if facts:
+        parts.append(f'<span class="sub narrow">{escape(facts)}</span>')
+    return f'<th scope="row" class="col-model">{"".join(parts)}</th>'
+
+
+def _ends(row: Row) -> str:
+    return NONE if row.plus is None else f"+{row.plus:.0f}/−{row.minus:.0f}"
+
+
+def _rating(row: Row) -> str:
+    if row.rating is None:
+        return _number(NONE, "rating")
+    return _number(
+        f'<strong>{row.rating:.0f}</strong><span class="sub tight">{_ends(row)}</span>', "rating"
+    )
+
+
+def _whisker(row: Row, axis: Axis | None) -> str:
+    picture = ""
+    if axis and row.rating is not None and row.lower is not None and row.upper is not None:
+        left = axis.percent(row.lower)
+        picture = (
+            '<svg class="whisker" width="100%" height="16" aria-hidden="true">'
+            f'<rect x="{left:.2f}%" width="{axis.percent(row.upper) - left:.2f}%" y="6.5" '
+            f'height="3" rx="1.5"/><circle cx="{axis.percent(row.rating):.2f}%" cy="8" r="4"/>'
+            "</svg>"
+        )
+    return f'<td class="whisker-cell">{picture}</td>'
+
+
+def _licence(row: Row) -> str:
+    if not row.licence_url:
+        return _text(row.licence, "licence")
+    return (
+        f'<td class="col-licence"><a href="{escape(row.licence_url)}" rel="noopener">'
+        f"{escape(row.licence)}</a></td>"
+    )
+
+
+def _share(value: float | None) -> str:
+    return _number(NONE if value is None else f"{100 * value:.0f} %")
+
+
+def _price(value: float | None) -> str:
+    return _number(NONE if value is None else f"${value:.4f}".rstrip("0").rstrip("."))
+
+
+_CELLS: dict[str, Callable[[Row], str]] = {
+    "rank": _rank,
+    "interval": lambda row: _number(_ends(row), "interval"),
+    "votes": lambda row: _number(f"{row.votes:,}", "votes"),
+    "organisation": lambda row: _text(row.organisation, "organisation"),
+    "licence": _licence,
+    "win_rate": lambda row: _share(row.win_rate),
+    "both_bad_rate": lambda row: _share(row.both_bad_rate),
+    "bootstrap": lambda row: _number(
+        NONE if row.boot_lower is None else f"{row.boot_lower:.0f}–{row.boot_upper:.0f}"
+    ),
+    "status": lambda row: _text(row.status_text),
+    "quantisation": lambda row: _text(row.quantisation),
+    "parameters": lambda row: _number(escape(row.parameters) or NONE),
+    "context_length": lambda row: _number(
+        NONE if row.context_length is None else f"{row.context_length:,}"
+    ),
+    "price_input": lambda row: _price(row.price_input),
+    "price_output": lambda row: _price(row.price_output),
+    "memory_gb": lambda row: _number(NONE if row.memory_gb is None else f"{row.memory_gb:g} GB"),
+    "knowledge_cutoff": lambda row: _text(row.knowledge_cutoff),
+    "open_weights": lambda row: _text({True: "yes", False: "no", None: ""}[row.open_weights]),
+}
