@@ -104,6 +104,10 @@ class Source(models.Model):
 
 
 class ContestantQuerySet(models.QuerySet["Contestant"]):
+    def hidden_ids(self) -> list[int]:
+        """Ids of those that are not public."""
+        return list(self.filter(status__in=HIDDEN_STATUSES).values_list("pk", flat=True))
+
     def drawable(self) -> ContestantQuerySet:
         """Those a battle may be drawn from now."""
         return self.filter(
@@ -120,6 +124,10 @@ class ContestantStatus(models.TextChoices):
     PAUSED = "paused", "Paused"
     RETIRED = "retired", "Retired: keeps its votes"
     IMPORTED = "imported", "Imported: rated, never drawn"
+
+
+# Not public: no page, no export and no published rating names them or counts their votes.
+HIDDEN_STATUSES = (ContestantStatus.DRAFT, ContestantStatus.PREVIEW)
 
 
 class Contestant(models.Model):
@@ -410,6 +418,15 @@ class Answer(models.Model):
 
 
 class VoteQuerySet(models.QuerySet["Vote"]):
+    def public(self) -> VoteQuerySet:
+        """Without those on models whose names are not public yet."""
+        hidden = Contestant.objects.hidden_ids()
+        if not hidden:  # usually: saves two joins over all votes
+            return self
+        return self.exclude(battle__contestant_a__in=hidden).exclude(
+            battle__contestant_b__in=hidden
+        )
+
     def due(self) -> VoteQuerySet:
         """Votes whose effect on the pair counts is not yet applied, oldest first."""
         return self.filter(tally_due=True).order_by("id")

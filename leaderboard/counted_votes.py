@@ -86,7 +86,7 @@ def read(categories: Iterable[Category]) -> CountedVotes:
     ]
     nothing = (NO_STYLE,) * len(STYLE_FIELDS)
     style_at = 5 + len(FEATURES)
-    votes = Vote.objects.filter(tallied=True).order_by("pk").values_list(*fields)
+    votes = Vote.objects.public().filter(tallied=True).order_by("pk").values_list(*fields)
     for row in votes.iterator(chunk_size=READ_AT_ONCE):
         a, b, choice, moment, turn = row[:5]
         first.append(at[a])

@@ -26,7 +26,8 @@ def waiting_vote() -> int | None:
 
 def outdated_snapshot() -> int | None:
     """The id of the current overall snapshot if votes were counted since (0: there is none)."""
-    counted = PairCount.objects.filter(category__slug=OVERALL).aggregate(n=Sum("n"))["n"] or 0
+    counts = PairCount.objects.public().filter(category__slug=OVERALL)
+    counted = counts.aggregate(n=Sum("n"))["n"] or 0
     current = Snapshot.objects.filter(
         category__slug=OVERALL, method=Method.BRADLEY_TERRY, superseded=False
     ).first()

@@ -104,6 +104,14 @@ class VoteFeatures(models.Model):
         return f"features of vote {self.pk}"
 
 
+class PairCountQuerySet(models.QuerySet["PairCount"]):
+    def public(self) -> PairCountQuerySet:
+        """Battles that happened, without those of models whose names are not public yet."""
+        hidden = Contestant.objects.hidden_ids()
+        counted = self.filter(n__gt=0)
+        return counted.exclude(lo__in=hidden).exclude(hi__in=hidden) if hidden else counted
+
+
 class PairCount(models.Model):
     """How often a pair's battles ended one way. A cache of the counted votes.
 
@@ -122,6 +130,8 @@ class PairCount(models.Model):
     hi = models.ForeignKey(Contestant, on_delete=models.PROTECT, related_name="+")
     outcome = models.CharField(max_length=8, choices=Outcome)
     n = models.BigIntegerField(default=0)
+
+    objects = PairCountQuerySet.as_manager()
 
     class Meta:
         constraints = [

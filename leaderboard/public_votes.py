@@ -52,14 +52,14 @@ def pseudonyms() -> Callable[[str], str]:
 
 
 def public_votes(chosen: QuerySet[Vote] | None = None) -> Iterator[PublicVote]:
-    """All votes, or those chosen, by id; a few thousand at a time in memory."""
+    """All votes on public models, or those of them chosen, by id; a few thousand in memory."""
     names = dict(Contestant.objects.values_list("pk", "name"))
     sources = dict(Source.objects.values_list("pk", "name"))
     membership = Membership(Category.objects.all())
     slugs = [category.slug for category in membership.categories]
     pseudonym = pseudonyms()
-    votes = (Vote.objects.all() if chosen is None else chosen).order_by("pk")
-    for row in votes.values_list(*_FIELDS).iterator(chunk_size=READ_AT_ONCE):
+    votes = Vote.objects.public() if chosen is None else chosen
+    for row in votes.order_by("pk").values_list(*_FIELDS).iterator(chunk_size=READ_AT_ONCE):
         public_id, source, external_id, probability, a, b, choice, voter, moment = row[:9]
         turn, status, reason, tallied = row[9:_FEATURES_AT]
         features, styles = row[_FEATURES_AT:_STYLES_AT], row[_STYLES_AT:]

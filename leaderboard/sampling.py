@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import Count
 from django.db.models.functions import TruncDate
 
-from arena.models import Battle, Contestant, Vote
+from arena.models import HIDDEN_STATUSES, Battle, Contestant, Vote
 from leaderboard.models import SamplingDay
 
 COMPLETED = (Battle.State.READY, Battle.State.VOTED, Battle.State.REVEALED)
@@ -150,7 +150,7 @@ def rows(day: date | None = None) -> list[SamplingRow]:
             "held": row.held,
             "excluded": sum(row.excluded.values()),
         }
-        if row.contestant.status in (Contestant.Status.DRAFT, Contestant.Status.PREVIEW):
+        if row.contestant.status in HIDDEN_STATUSES:
             hidden[row.day].update(figures)
         else:
             public.append(SamplingRow(row.day, row.contestant.name, **figures, weight=row.weight))

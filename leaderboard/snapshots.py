@@ -179,7 +179,8 @@ class _Work:
         place = (F("lo_id") * 65_537 + F("hi_id")) * 4 + code
         scattered = (place * 40_503) % 1_048_573  # so that two changes hardly ever cancel
         rows = (
-            PairCount.objects.filter(category__in=self.categories, n__gt=0)
+            PairCount.objects.public()
+            .filter(category__in=self.categories)
             .order_by()
             .values_list("category")
             .annotate(votes=Sum("n"), cells=Count("pk"), mixed=Sum(F("n") * scattered))
@@ -204,7 +205,7 @@ class _Work:
 
     def counts(self, category: Category) -> PairCounts:
         names = {pk: name for pk, name, _ in self.models}
-        rows = PairCount.objects.filter(category=category, n__gt=0).order_by()
+        rows = PairCount.objects.public().filter(category=category).order_by()
         cells = [
             (names[lo], names[hi], outcome, n)
             for lo, hi, outcome, n in rows.values_list("lo_id", "hi_id", "outcome", "n").iterator()

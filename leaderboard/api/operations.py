@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI, Path, Query, Schema
 from ninja.errors import ValidationError
@@ -315,10 +315,7 @@ def votes(request: HttpRequest, params: Query[schemas.VoteParams]) -> HttpRespon
 
 
 def _public_votes() -> QuerySet[Vote]:
-    return Vote.objects.exclude(
-        Q(battle__contestant_a__status__in=board.HIDDEN)
-        | Q(battle__contestant_b__status__in=board.HIDDEN)
-    ).order_by("pk")
+    return Vote.objects.public().order_by("pk")
 
 
 def _vote(vote: arena.PublicVote) -> schemas.VoteOut:

@@ -24,7 +24,6 @@ from leaderboard.board.query import (
 )
 from leaderboard.board.reading import (
     FACETS,
-    HIDDEN,
     ROW_FIELDS,
     Board,
     CategoryChoice,
@@ -48,7 +47,6 @@ __all__ = [
     "COLUMNS",
     "DEFAULT_COLUMNS",
     "FACETS",
-    "HIDDEN",
     "MAX_CHOICES",
     "MAX_SEARCH",
     "ROW_FIELDS",

@@ -8,9 +8,8 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from arena.models import Contestant
+from arena.models import HIDDEN_STATUSES
 from leaderboard.board import Board, NoSuchCategory, Row, drawing, published
 from leaderboard.board.drawing import Bar, Dot, Moment
 from leaderboard.formats.csv_cells import TableWriter
@@ -183,14 +182,16 @@ def moments_of(slugs: Sequence[str], category: str, method: str) -> dict[str, li
             snapshot__method=method,
             rating__isnull=False,
         )
-        .exclude(contestant__status__in=[Contestant.Status.DRAFT, Contestant.Status.PREVIEW])
+        .exclude(contestant__status__in=HIDDEN_STATUSES)
         .order_by("snapshot_id")
         .values_list("contestant__slug", "snapshot__published_at", "rating", "lower", "upper")
     )
     days: dict[str, dict[object, Moment]] = {}
     for slug, at, rating, lower, upper in found:
-        assert isinstance(at, datetime)
-        moment = Moment(at.date(), float(rating), float(lower), float(upper))
+        assert rating is not None
+        assert lower is not None
+        assert upper is not None  # the database has all three or none
+        moment = Moment(at.date(), rating, lower, upper)
         days.setdefault(slug, {})[moment.day] = moment
     return {slug: list(by_day.values()) for slug, by_day in days.items()}
 

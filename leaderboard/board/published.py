@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from arena.models import Contestant
+from arena.models import HIDDEN_STATUSES, Contestant
 from leaderboard import board
 from leaderboard.board import (
     NoSuchCategory,
@@ -183,7 +183,7 @@ def count_pairs(cells: Iterable[tuple[Any, Any, str, int]], slugs: dict[int, str
 
 
 def _public_models() -> Any:
-    return Contestant.objects.exclude(status__in=board.HIDDEN)
+    return Contestant.objects.exclude(status__in=HIDDEN_STATUSES)
 
 
 def _model(slug: str) -> Contestant:

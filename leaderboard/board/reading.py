@@ -17,11 +17,9 @@ from django.conf import settings
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
-from arena.models import Contestant, Vote
+from arena.models import HIDDEN_STATUSES, Contestant, Vote
 from leaderboard.board.query import COLUMNS, FACET_FIELDS, STATUSES, BoardQuery, Column
 from leaderboard.models import OVERALL, Category, Method, Rating, Snapshot
-
-HIDDEN = (Contestant.Status.DRAFT, Contestant.Status.PREVIEW)  # no public word about these
 
 
 class NoSuchCategory(LookupError):
@@ -244,7 +242,7 @@ _CARD = (
 
 def snapshot_rows(snapshot: Snapshot, *, retired: bool) -> list[Row]:
     """Every public row of one snapshot, best first, in two queries."""
-    hidden = [*HIDDEN, *([] if retired else [Contestant.Status.RETIRED])]
+    hidden = [*HIDDEN_STATUSES, *([] if retired else [Contestant.Status.RETIRED])]
     # Tuples: three hundred model instances of two tables cost three times as much.
     found = (
         Rating.objects.filter(snapshot=snapshot)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from leaderboard.formats.csv_cells import TableWriter
 
 if TYPE_CHECKING:
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
 
     from leaderboard.board import Board
 
@@ -66,7 +66,7 @@ def _as_json(value: Any) -> str:
 def to_parquet(board: Board) -> bytes:
     """Typed columns; the schema's metadata names the snapshot and the query."""
     import pyarrow as pa  # 40 MB that only this needs
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq
 
     metadata = {"query": board.query.encoded()}
     if board.snapshot:

@@ -7,7 +7,7 @@ from django.db import IntegrityError, connection, transaction
 
 from arena import votes
 from arena.models import Contestant, Vote
-from leaderboard import snapshots, tally
+from leaderboard import liveness, snapshots, tally
 from leaderboard.models import Category, Method, PairCount, Rating, Snapshot, VoteFeatures
 from leaderboard.ratings.bootstrap import bootstrap
 from leaderboard.ratings.bradley_terry import fit_bt
@@ -410,3 +410,22 @@ def test_of_computations_at_the_same_moment_one_publishes():
     assert not errors
     assert sum(snapshot is not None for snapshot in published) == 1
     assert Snapshot.objects.count() == 1
+
+
+def test_a_previews_votes_are_kept_and_published_only_once_its_name_is_public(
+    overall, three_models
+):
+    before = snapshots.publish(overall).votes_counted
+    rival = three_models[0]
+    secret = factories.contestant(status="preview")
+    for choice in "ab":
+        factories.vote(choice, contestant_a=secret, contestant_b=rival)
+    tally.settle_all()
+    assert snapshots.publish(overall) is None
+    assert liveness.outdated_snapshot() is None  # nothing waits for a worker
+    secret.status = "active"
+    secret.save()
+    assert liveness.outdated_snapshot() is not None
+    shown = snapshots.publish(overall)
+    assert shown.votes_counted == before + 2
+    assert shown.ratings.get(contestant=secret).rating is not None
