@@ -200,7 +200,7 @@ CELERY_TASK_ROUTES = {
     "leaderboard.tasks.run_import": {"queue": "ratings"},
 }
 # Seconds between two looks at whether the ratings have changed.
-SNAPSHOT_INTERVAL = env.float("SNAPSHOT_INTERVAL", 3.0 if DEMO else 60.0, validate=_above_zero)
+SNAPSHOT_INTERVAL = env.float("SNAPSHOT_INTERVAL", 3.0 if DEMO else 300.0, validate=_above_zero)
 # Messages carry no data: a late one is worthless, a lost one is followed by another.
 CELERY_BEAT_SCHEDULE = {
     "settle votes": {

@@ -1,7 +1,9 @@
 from datetime import timedelta
+from io import StringIO
 
 import numpy as np
 import pytest
+from django.core.management import CommandError, call_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
@@ -11,6 +13,7 @@ from leaderboard import public_votes, snapshots, tally, withdrawal
 from leaderboard.models import Category
 from leaderboard.ratings.bradley_terry import fit_bt
 from leaderboard.ratings.counts import Outcome, PairCounts
+from tests import factories
 from tests.leaderboard.imported import SINCE, imported_votes
 
 pytestmark = pytest.mark.django_db
@@ -126,3 +129,19 @@ class AnyWithdrawal(TestCase):
         withdrawal.withdraw(since=since, until=since + timedelta(minutes=length))
         Contestant.objects.filter(status="active").update(status="retired")
         assert_as_if_never_cast(votes, votes[start : start + length])
+
+
+def test_the_command_withdraws_and_settles_at_once():
+    vote = factories.vote()
+    tally.settle_all()
+    call_command("withdraw_votes", "--model", vote.battle.contestant_a.name, stdout=StringIO())
+    vote.refresh_from_db()
+    assert (vote.status, vote.tallied, vote.tally_due) == ("excluded", False, False)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--model", "nobody"], ["--source", "no"], ["--voter", "x"]]
+)
+def test_the_command_says_what_it_could_not_find(arguments):
+    with pytest.raises(CommandError):
+        call_command("withdraw_votes", *arguments)
