@@ -71,11 +71,12 @@ def _rank(row: Row) -> str:
             f'<span class="change {way}" title="Since the last snapshot of an earlier day">'
             f"{arrow}{abs(row.rank_change)}</span>"
         )
-    if row.rank_low is not None and row.rank_low != row.rank_high:
-        parts.append(
-            '<span class="sub" title="95 % interval of the rank, from the bootstrap">'
-            f"{row.rank_low}–{row.rank_high}</span>"
-        )
+    open_ = row.rank_low is not None and row.rank_low != row.rank_high
+    # Always there, so that the ranks stand under one another.
+    parts.append(
+        '<span class="sub" title="95 % interval of the rank, from the bootstrap">'
+        f"{f'{row.rank_low}–{row.rank_high}' if open_ else ''}</span>"
+    )
     return _number("".join(parts), "rank")
 
 
