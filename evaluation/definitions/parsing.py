@@ -1,0 +1,525 @@
+"""YAML in, a TaskDefinition out, or every problem of the file with the key it is at.
+
+The keys are lm-evaluation-harness's (docs/task_guide.md and version 0.4.13's behaviour) with a few
+of our own: dataset, system_instruction, epochs, epoch_reducer, primary, max_error_rate, publish,
+judge, needle.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import yaml
+
+from evaluation.definitions import templates
+from evaluation.definitions.definition import (
+    NO_FILTER,
+    OUTPUT_TYPES,
+    DatasetRef,
+    FewshotConfig,
+    Filter,
+    Generation,
+    Metric,
+    Publish,
+    TaskDefinition,
+)
+from evaluation.definitions.problems import InvalidTask, Problem
+from evaluation.definitions.sections import Section, is_json
+from evaluation.scorers import filters, scorer
+
+MAX_FILE = 256 << 10  # characters of a task file
+MAX_INCLUDES = 8
+MAX_FEWSHOT = 100
+MAX_EPOCHS = 1_000
+MAX_TOKENS = 1_000_000
+
+_SLUG = re.compile(r"[A-Za-z0-9][\w.:/-]{0,99}")
+# lm-evaluation-harness's names of the same scorers.
+_METRICS = {"acc": "multiple_choice", "f1": "token_f1"}
+_LIKELIHOOD_METRICS = (
+    "acc_norm",
+    "acc_bytes",
+    "acc_mutual_info",
+    "bits_per_byte",
+    "brier_score",
+    "byte_perplexity",
+    "likelihood",
+    "perplexity",
+    "word_perplexity",
+)
+_AGGREGATIONS = ("mean",)
+_TOKEN_LIMITS = ("max_gen_toks", "max_tokens", "max_new_tokens")  # one thing, by three names
+_JUDGED = ("judge_single", "judge_pairwise")
+_WITHOUT_TARGET = (*_JUDGED, "code", "needle")  # their scorers read other fields
+
+_LIKELIHOODS = (
+    "compares log-likelihoods, which chat endpoints do not give: use generate_until or "
+    "multiple_choice"
+)
+_REFUSED = {
+    "custom_dataset": "builds its data in Python, which is not run here: upload the file",
+    "process_docs": "changes the items in Python, which is not run here: upload the changed file",
+    "process_results": "scores in Python, which is not run here: name a metric",
+    "use_prompt": "takes a prompt from promptsource, which is not here: write doc_to_text",
+    "doc_to_image": "images are not supported",
+    "doc_to_audio": "audio is not supported",
+    "class": "names a Python class, which is not run here",
+    "group": "a group of tasks is not a task: import its tasks one by one",
+    "task_list": "a list of tasks is not a task: import its tasks one by one",
+    "aggregate_metric_list": "a group of tasks is not a task: import its tasks one by one",
+}
+# They say nothing about what is asked or how it is scored.
+_IGNORED = (
+    "tag",
+    "task_alias",
+    "group_alias",
+    "should_decontaminate",
+    "doc_to_decontamination_query",
+    "unsafe_code",
+    "recipe",
+    "validation_split",
+    "training_split",
+    "test_split",
+)
+
+# The text of an included file by its name; KeyError if there is none.
+Include = Callable[[str], str]
+
+
+def parse(
+    text: str, *, dataset: DatasetRef | None = None, include: Include | None = None
+) -> TaskDefinition:
+    """The definition in a task file.
+
+    `dataset` says which imported dataset is meant, in place of what the file says: a public task
+    file names one on a hub, which is not fetched. `include` gives the files that it includes.
+    Raises InvalidTask.
+    """
+    return build(load(text, include=include), dataset=dataset)
+
+
+def load(text: str, *, include: Include | None = None) -> dict[str, Any]:
+    """The mapping in a task file, with what it includes. Raises InvalidTask."""
+    return _load(text, include, ())
+
+
+def _load(text: str, include: Include | None, within: tuple[str, ...]) -> dict[str, Any]:
+    if len(text) > MAX_FILE:
+        raise InvalidTask([Problem("", f"a task file has at most {MAX_FILE} characters")])
+    try:
+        loaded = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise InvalidTask([Problem("", f"{line}{error.problem}")]) from None
+    except RecursionError:
+        raise InvalidTask([Problem("", "not YAML: nested too deeply")]) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise InvalidTask([Problem("", f"not YAML: {error}")]) from None
+    if not isinstance(loaded, dict):
+        raise InvalidTask([Problem("", "not a mapping of keys to values")])
+    if problems := list(_unusable(loaded, "")):
+        raise InvalidTask(problems)
+    named = loaded.pop("include", None)
+    if named is None:
+        return loaded
+    merged: dict[str, Any] = {}
+    for name in named if isinstance(named, list) else [named]:
+        merged |= _included(name, include, within)
+    return merged | loaded  # what the file itself says wins
+
+
+def _included(name: Any, include: Include | None, within: tuple[str, ...]) -> dict[str, Any]:
+    def refused(reason: str) -> InvalidTask:
+        return InvalidTask([Problem("include", reason)])
+
+    if not isinstance(name, str):
+        raise refused("not the name of a file")
+    if include is None:
+        raise refused(f"{name} has to be given together with the task file")
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise refused(f"{name} lies outside the folder of the task file")
+    if name in within or len(within) >= MAX_INCLUDES:
+        raise refused(f"{name} includes itself, or {MAX_INCLUDES} files deep")
+    try:
+        text = include(name)
+    except KeyError:
+        raise refused(f"{name} has to be given together with the task file") from None
+    return _load(text, include, (*within, name))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without functions, aliases or repeated keys."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            loader: Any = self  # the stubs leave this method untyped
+            mark = loader.peek_event().start_mark
+            # A file of a few hundred bytes can name billions of values with them.
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not used", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:str" and key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} occurs twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value if isinstance(key.value, str) else None)
+        return super().construct_mapping(node, deep)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tagged:
+    """A value with a tag of its own, `!function` above all; refused where its key is known."""
+
+    tag: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.tag} {self.value}".strip()
+
+
+def _tagged(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
+    return _Tagged(f"!{suffix}", node.value if isinstance(node, yaml.ScalarNode) else "")
+
+
+yaml.add_multi_constructor("!", _tagged, Loader=_Loader)
+
+
+def _unusable(value: Any, key: str) -> Iterator[Problem]:
+    """The values that are no texts, numbers, lists or mappings, with their keys."""
+    if isinstance(value, _Tagged):
+        yield Problem(key, f"{value} runs Python, which is not done here")
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            if not isinstance(name, str):  # `on` and `no` are true and false to YAML
+                yield Problem(key, f"the key {name} is not a text")
+            yield from _unusable(one, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for number, one in enumerate(value):
+            yield from _unusable(one, f"{key}[{number}]")
+    elif not is_json(value):
+        yield Problem(key, f"{type(value).__name__} values are not used")
+
+
+def build(loaded: Mapping[str, Any], *, dataset: DatasetRef | None = None) -> TaskDefinition:
+    """The definition in the mapping of a task file. Raises InvalidTask with all its problems."""
+    problems: list[Problem] = []
+    section = Section(loaded, problems)
+    for key, reason in _REFUSED.items():
+        if section.take(key) is not None:
+            section.problem(key, reason)
+    output_type = _output_type(section)
+    definition = TaskDefinition(
+        task=section.text("task", pattern=_SLUG),
+        task_version=_version(section),
+        dataset=_dataset(section, dataset),
+        output_type=output_type,  # type: ignore[arg-type]
+        description=section.text("description", "", check=_template),
+        system_instruction=section.text_or_none("system_instruction"),
+        doc_to_text=section.text("doc_to_text", check=_template),
+        doc_to_target=_target(section, "" if output_type in _WITHOUT_TARGET else None),
+        doc_to_choice=_choice(section),
+        gen_prefix=section.text_or_none("gen_prefix", check=_template),
+        num_fewshot=section.integer("num_fewshot", 0, least=0, most=MAX_FEWSHOT),
+        fewshot=_fewshot(section.section("fewshot_config")),
+        fewshot_delimiter=section.text("fewshot_delimiter", "\n\n"),
+        target_delimiter=section.text("target_delimiter", " "),
+        generation=_generation(section.section("generation_kwargs"), loaded),
+        epochs=section.integer(
+            "repeats" if "repeats" in loaded else "epochs", 1, least=1, most=MAX_EPOCHS
+        ),
+        epoch_reducer=section.text("epoch_reducer", "mean"),
+        filters=_filters(section),
+        metrics=_metrics(section, output_type),
+        primary=section.text("primary", ""),
+        max_error_rate=section.number("max_error_rate", 0.0, least=0, most=1),
+        publish=_publish(section),
+        judge=section.mapping("judge"),
+        needle=section.mapping("needle"),
+        metadata=section.mapping("metadata"),
+    )
+    for key in _IGNORED:
+        section.take(key)
+    section.finish()
+    problems += _contradictions(definition)
+    if problems:
+        raise InvalidTask(dict.fromkeys(problems))
+    return _with_primary(definition)
+
+
+def _output_type(section: Section) -> str:
+    given = section.text("output_type", "generate_until")
+    if given.startswith("loglikelihood"):
+        section.problem("output_type", f"{given} {_LIKELIHOODS}")
+    elif given not in OUTPUT_TYPES:
+        section.problem("output_type", f"{given!r} is none of {', '.join(OUTPUT_TYPES)}")
+    return given
+
+
+def _version(section: Section) -> str:
+    given = section.take("task_version")
+    if given is None:
+        metadata = section.peek("metadata")
+        given = metadata.get("version") if isinstance(metadata, Mapping) else None
+    if given is None:
+        return "1"
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        section.problem("task_version", "not a version")
+    return str(given)
+
+
+def _dataset(section: Section, chosen: DatasetRef | None) -> DatasetRef:
+    """What the file says of its data, in our words or in lm-evaluation-harness's."""
+    path, kwargs = section.take("dataset_path"), section.take("dataset_kwargs")
+    name = section.take("dataset_name")
+    fewshot = section.peek("fewshot_config")
+    fewshot = fewshot if isinstance(fewshot, Mapping) else {}
+    named = section.text_or_none("fewshot_split")
+    if fewshot.get("split") is not None:
+        named = section.nested("fewshot_config", fewshot).text_or_none("split")
+    ours = section.take("dataset")
+    if named and fewshot.get("samples"):
+        section.problem("fewshot_config.samples", "not with fewshot_split: only one can be meant")
+    if chosen is not None:
+        return chosen
+    if ours is not None:
+        return _our_dataset(section.nested("dataset", ours), named)
+    if path is None:
+        section.problem("dataset", "missing: which dataset is meant?")
+    elif path not in ("json", "csv"):
+        section.problem(
+            "dataset_path", f"{path} is on a hub, from which nothing is fetched: upload the file"
+        )
+    elif not isinstance(kwargs, Mapping) or not kwargs.get("data_files"):
+        section.problem("dataset_kwargs.data_files", "missing: which file is meant?")
+    splits = [section.peek(key) for key in ("test_split", "validation_split", "training_split")]
+    evaluated = next((split for split in splits[:2] if isinstance(split, str)), None)
+    if evaluated is None:
+        section.problem("test_split", "missing: which split is evaluated?")
+    # Where no pool is named: training, else validation, else what is evaluated.
+    pool = next((split for split in (splits[2], splits[1]) if isinstance(split, str)), evaluated)
+    return DatasetRef(
+        name=str(name or section.peek("task")),
+        split=evaluated or "",
+        fewshot_split=named or (None if fewshot.get("samples") else pool),
+        format=str(path),
+    )
+
+
+def _our_dataset(section: Section, fewshot_split: str | None) -> DatasetRef:
+    ref = DatasetRef(
+        name=section.text("name"),
+        split=section.text("split"),
+        version=section.text_or_none("version"),
+        fewshot_split=section.text_or_none("fewshot_split") or fewshot_split,
+        format=section.text_or_none("format"),
+        cluster_key=section.text_or_none("cluster_key"),
+    )
+    section.finish()
+    return ref
+
+
+def _target(section: Section, default: str | None, key: str = "doc_to_target") -> Any:
+    given = section.peek(key)
+    if isinstance(given, list):
+        return section.texts(key)
+    if isinstance(given, int) and not isinstance(given, bool):
+        return section.take(key)
+    return section.text(key, default, check=_template)
+
+
+def _choice(section: Section) -> str | tuple[str, ...] | None:
+    given = section.peek("doc_to_choice")
+    if given is None or isinstance(given, str):
+        return section.text_or_none("doc_to_choice", check=_template)
+    if isinstance(given, Mapping):  # lm-evaluation-harness takes the values
+        section.take("doc_to_choice")
+        return tuple(str(value) for value in given.values())
+    return section.texts("doc_to_choice")
+
+
+def _fewshot(section: Section) -> FewshotConfig:
+    samples = section.take("samples")
+    if samples is not None and not (
+        isinstance(samples, list) and all(isinstance(sample, dict) for sample in samples)
+    ):
+        section.problem("samples", "not a list of items")
+        samples = None
+    if section.take("fewshot_indices") is not None:
+        section.problem(
+            "fewshot_indices", "lm-evaluation-harness reads this and draws without it: give samples"
+        )
+    sampler = section.text("sampler", "default")
+    if sampler not in ("default", "first_n"):
+        section.problem("sampler", f"{sampler!r} is none of default, first_n")
+    section.take("split")  # the same as fewshot_split, which the dataset has
+    section.take("process_docs")
+    config = FewshotConfig(
+        sampler=sampler,  # type: ignore[arg-type]
+        seed=section.integer("seed", 1234, least=0, most=2**63 - 1),
+        as_multiturn=section.boolean("as_multiturn", True),
+        samples=None if samples is None else tuple(samples),
+        within=section.text_or_none("within"),
+        doc_to_text=section.text_or_none("doc_to_text", check=_template),
+        doc_to_target=None if section.peek("doc_to_target") is None else _target(section, None),
+        doc_to_choice=_choice(section),
+        gen_prefix=section.text_or_none("gen_prefix", check=_template),
+        fewshot_delimiter=section.text_or_none("fewshot_delimiter"),
+        target_delimiter=section.text_or_none("target_delimiter"),
+    )
+    section.finish()
+    return config
+
+
+def _generation(section: Section, task: Mapping[str, Any]) -> Generation:
+    until = section.take("until")
+    if until is None:
+        delimiter = task.get("fewshot_delimiter", "\n\n")
+        until = [delimiter] if task.get("output_type", "generate_until") == "generate_until" else []
+    until = [until] if isinstance(until, str) else until
+    if not isinstance(until, list) or not all(isinstance(one, str) and one for one in until):
+        section.problem("until", "not a list of texts")
+        until = []
+    sampled = section.boolean("do_sample", True)
+    temperature = section.number("temperature", 0.0, least=0, most=2)
+    generation = Generation(
+        until=tuple(until),
+        max_gen_toks=section.integer(
+            next((name for name in _TOKEN_LIMITS if section.has(name)), _TOKEN_LIMITS[0]),
+            256,
+            least=1,
+            most=MAX_TOKENS,
+        ),
+        temperature=temperature if sampled else 0.0,  # do_sample: false is the greedy decoder
+        top_p=section.number_or_none("top_p", least=0, most=1),
+        top_k=section.integer_or_none("top_k", least=0, most=1_000_000),
+        seed=section.integer_or_none("seed", least=0, most=2**63 - 1),
+        presence_penalty=section.number_or_none("presence_penalty", least=-2, most=2),
+        frequency_penalty=section.number_or_none("frequency_penalty", least=-2, most=2),
+    )
+    section.finish()
+    return generation
+
+
+def _filters(section: Section) -> tuple[Filter, ...]:
+    found = []
+    for one in section.sections("filter_list"):
+        steps = one.take("filter")
+        if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+            one.problem("filter", "not a list of steps, each with a function")
+            steps = []
+        for number, step in enumerate(steps):
+            try:
+                filters.check([step])
+            except (ValueError, TypeError, ArithmeticError) as error:
+                one.problem(f"filter[{number}]", str(error))
+        found.append(Filter(one.text("name"), tuple(steps)))
+        one.finish()
+    names = [one.name for one in found]
+    if len(set(names)) < len(names):
+        section.problem("filter_list", "two filters have one name")
+    return tuple(found) or (Filter(NO_FILTER, ({"function": "take_first"},)),)
+
+
+# What a task of this kind is scored by if it does not say: else exact_match.
+_DEFAULT_METRICS = ("multiple_choice", "code", "judge_single", "judge_pairwise", "needle")
+
+
+def _metrics(section: Section, output_type: str) -> tuple[Metric, ...]:
+    found = []
+    for one in section.sections("metric_list"):
+        name = one.text("metric")
+        name = _METRICS.get(name, name)
+        aggregation = one.text("aggregation", "mean")
+        if aggregation not in _AGGREGATIONS:
+            one.problem("aggregation", f"{aggregation!r} is none of {', '.join(_AGGREGATIONS)}")
+        higher = one.boolean("higher_is_better", True)
+        options = one.rest()
+        if name in _LIKELIHOOD_METRICS:
+            one.problem("metric", f"{name} {_LIKELIHOODS.partition(':')[0]}: leave it out")
+            continue
+        try:
+            scorer(name).check(options)
+        except (ValueError, TypeError) as error:
+            one.problem("metric", str(error))
+        found.append(Metric(name, aggregation, higher, options))
+    names = [one.metric for one in found]
+    if len(set(names)) < len(names):
+        section.problem("metric_list", "a metric occurs twice")
+    default = output_type if output_type in _DEFAULT_METRICS else "exact_match"
+    return tuple(found) or (Metric(default),)
+
+
+def _publish(section: Section) -> Publish | None:
+    if section.peek("publish") is None:
+        section.take("publish")
+        return None
+    inner = section.section("publish")
+    publish = Publish(
+        column=inner.text("column"),
+        # A baseline of 1 would leave no room above it to normalise by.
+        baseline=inner.number("baseline", 0.0, least=0, most=0.99),
+    )
+    inner.finish()
+    return publish
+
+
+def _contradictions(definition: TaskDefinition) -> list[Problem]:
+    """What is wrong with the keys together, each being right alone."""
+    problems = []
+    fewshot, dataset = definition.fewshot, definition.dataset
+    if definition.num_fewshot and dataset.fewshot_split is None and fewshot.samples is None:
+        problems.append(
+            Problem("num_fewshot", "wants examples, and neither fewshot_split nor samples is given")
+        )
+    if fewshot.samples is not None and definition.num_fewshot > len(fewshot.samples):
+        problems.append(
+            Problem("num_fewshot", f"there are only {len(fewshot.samples)} samples to choose from")
+        )
+    if definition.output_type == "multiple_choice" and definition.doc_to_choice is None:
+        problems.append(Problem("doc_to_choice", "missing: the answers to choose from"))
+    if definition.output_type in _JUDGED and not definition.judge:
+        problems.append(Problem("judge", "missing: how the answer is judged"))
+    if definition.output_type == "needle" and not definition.needle:
+        problems.append(Problem("needle", "missing: lengths, depths and seeds of the grid"))
+    reducer = definition.epoch_reducer
+    passes = re.fullmatch(r"pass@(\d{1,4})", reducer)
+    if reducer not in ("mean", "majority") and not passes:
+        problems.append(Problem("epoch_reducer", f"{reducer!r} is none of mean, majority, pass@k"))
+    if passes and not 1 <= int(passes[1]) <= definition.epochs:
+        problems.append(
+            Problem("epoch_reducer", f"{reducer} needs at least {passes[1]} epochs, and 1 or more")
+        )
+    scores = _scores(definition)
+    if definition.primary and definition.primary not in scores:
+        problems.append(
+            Problem("primary", f"{definition.primary!r} is none of {', '.join(scores)}")
+        )
+    return problems
+
+
+def _scores(definition: TaskDefinition) -> list[str]:
+    return [
+        f"{one.name}/{metric.metric}" for one in definition.filters for metric in definition.metrics
+    ]
+
+
+def _with_primary(definition: TaskDefinition) -> TaskDefinition:
+    if definition.primary:
+        return definition
+    return dataclasses.replace(definition, primary=_scores(definition)[0])
+
+
+def _template(source: str) -> str | None:
+    """What is wrong with a template, if anything."""
+    try:
+        templates.compiled(source)
+    except templates.BadTemplate as error:
+        return str(error)
+    return None

@@ -1,0 +1,4 @@
+"""Benchmarks in their official files, and results in those of lm-evaluation-harness.
+
+Each format has a module of its own; `catalogue` knows them by name. Nothing here knows Django.
+"""
