@@ -39,7 +39,7 @@ run: export PORT := $(PORT)
 run: ## install, migrate and start the site with small local models (MODELS=small|standard|full|none, GGUF=path, PORT=8000)
 	@exec $(BIN)/python manage.py run --models $(MODELS) $(if $(GGUF),--gguf "$(GGUF)")
 
-test: .venv/installed-dev ## run the default suite on SQLite, PostgreSQL and Redis (T="-k vote" selects)
+test: .venv/installed-dev .venv/installed-models ## run the default suite on SQLite, PostgreSQL and Redis (T="-k vote" selects)
 	@$(BIN)/python -m tests $(T)
 
 lint: .venv/installed-dev ## style, types, import rules, migrations, deployment checks
@@ -57,7 +57,7 @@ e2e: .venv/installed-dev ## a real browser against a real running site
 faults: .venv/installed-dev ## kill, stop and restart real processes under load
 	$(BIN)/python -m pytest -q -m faults $(T)
 
-interop: .venv/installed-dev ## real model servers that we did not write
+interop: .venv/installed-dev .venv/installed-models ## real model servers that we did not write
 	$(BIN)/python -m pytest -q -m interop $(T)
 
 bench: .venv/installed-dev ## measure, as ratios against a peer in the same run

@@ -21,8 +21,13 @@ from arena.backends.base import Target, Timeouts
 
 
 def new_public_id() -> str:
-    """128 random bits: an address that cannot be guessed."""
-    return secrets.token_urlsafe(16)
+    """128 random bits: an address that cannot be guessed.
+
+    Never with a dash in front, which a spreadsheet takes for a formula and a shell for an option.
+    """
+    while (public_id := secrets.token_urlsafe(16)).startswith("-"):
+        pass
+    return public_id
 
 
 def one_of(field: str, choices: type[models.TextChoices]) -> models.CheckConstraint:
