@@ -42,6 +42,26 @@ def compile_rule(rule: object, _depth: int = 0) -> Rule:
     return lambda features: all(part(features) for part in parts)
 
 
+def cut_points(rule: object) -> dict[str, set[int]]:
+    """By name in NUMBERS: the values at which the answer of a (good) rule may change.
+
+    Two numbers with no cut point above the lesser and up to the greater are the same to the rule.
+    """
+    cuts: dict[str, set[int]] = {name: set() for name in NUMBERS}
+    pending = [rule]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, list):
+            pending += part
+        elif isinstance(part, dict):
+            for name, number in part.get("min", {}).items():
+                cuts[name].add(number)
+            for name, number in part.get("max", {}).items():
+                cuts[name].add(number + 1)
+            pending += [part[key] for key in ("not", "all", "any") if key in part]
+    return cuts
+
+
 def _compile_part(key: str, value: object, depth: int) -> Rule:
     match key:
         case "flag":

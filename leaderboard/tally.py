@@ -34,7 +34,7 @@ from django.db.models.functions import Greatest, Least
 from arena.models import Answer, Battle, Slot, Turn, Vote
 from leaderboard.features import Message, features_of, prompt_key
 from leaderboard.models import OVERALL, Category, PairCount, VoteFeatures
-from leaderboard.rules import FLAGS, NUMBERS, Rule, compile_rule
+from leaderboard.rules import FLAGS, NUMBERS, Rule, compile_rule, cut_points
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +80,13 @@ class Rules:
     """Every category's rule, compiled once a batch; votes with equal features are matched once."""
 
     def __init__(self, categories: Iterable[Category]) -> None:
+        categories = list(categories)
+        cuts = [cut_points(category.rule) for category in categories]
+        # By number: where some rule's answer may change, descending.
+        self.cuts = {
+            name: sorted(set().union(*(cut[name] for cut in cuts)), reverse=True)
+            for name in NUMBERS
+        }
         self._rules: list[tuple[int, float, Rule]] = [
             (
                 category.pk,
@@ -322,8 +329,23 @@ def apply(changes: Counter[Key]) -> None:
             start = end
 
 
-def votes_by_traits(votes: models.QuerySet[Vote]) -> models.QuerySet[Vote, dict[str, Any]]:
-    """Rows of (lo, hi, outcome, *FEATURE_TRAITS, total): votes grouped by all that rules see."""
+def votes_by_traits(
+    votes: models.QuerySet[Vote], rules: Rules
+) -> models.QuerySet[Vote, dict[str, Any]]:
+    """Rows of (lo, hi, outcome, *FEATURE_TRAITS, total): votes grouped by all that the rules see.
+
+    Of a number they see which cut points it has reached; it is replaced by the last of those. By
+    its exact length hardly a prompt is like another, and a million votes made a million groups.
+    """
+    traits: dict[str, F | Case] = {trait: F(f"features__{trait}") for trait in FEATURE_TRAITS}
+    for name, cuts in rules.cuts.items():
+        field = f"features__{name}"
+        traits[name] = Case(
+            When(**{f"{field}__isnull": True}, then=None),
+            *(When(**{f"{field}__gte": cut}, then=Value(cut)) for cut in cuts),
+            default=Value(0),
+            output_field=models.IntegerField(),
+        )
     left, right = F("battle__contestant_a_id"), F("battle__contestant_b_id")
     return (
         votes.order_by()
@@ -341,7 +363,7 @@ def votes_by_traits(votes: models.QuerySet[Vote]) -> models.QuerySet[Vote, dict[
                 default=Value(PairCount.Outcome.HI),
                 output_field=models.CharField(),
             ),
-            **{trait: F(f"features__{trait}") for trait in FEATURE_TRAITS},
+            **traits,
         )
         .annotate(total=Count("id"))
     )
@@ -357,7 +379,7 @@ def differences() -> dict[Key, tuple[int, int]]:
     before = {category.pk: category for category in Category.objects.filter(stale=False)}
     rules = Rules(before.values())
     columns = ("category", "lo", "hi", "outcome", *FEATURE_TRAITS, "total")
-    by_votes = votes_by_traits(Vote.objects.filter(tallied=True)).annotate(category=Value(0))
+    by_votes = votes_by_traits(Vote.objects.filter(tallied=True), rules).annotate(category=Value(0))
     blank = VoteFeatures()
     cached = PairCount.objects.filter(n__gt=0, category__in=before).annotate(
         **{trait: Value(getattr(blank, trait)) for trait in FEATURE_TRAITS}

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaderboard.rules import BadRule, compile_rule
+from leaderboard.rules import NUMBERS, BadRule, compile_rule, cut_points
 
 PLAIN = {
     "language": "en",
@@ -89,3 +89,33 @@ def test_whatever_is_typed_is_a_rule_or_is_refused(value):
     except BadRule:
         return
     assert rule(PLAIN) in (True, False)
+
+
+bounds = st.dictionaries(st.sampled_from(NUMBERS), st.integers(0, 30), min_size=1)
+rules = st.recursive(
+    st.builds(lambda key, value: {key: value}, st.sampled_from(["min", "max"]), bounds),
+    lambda inner: (
+        st.builds(lambda rule: {"not": rule}, inner)
+        | st.builds(
+            lambda key, parts: {key: parts},
+            st.sampled_from(["all", "any"]),
+            st.lists(inner, min_size=1, max_size=3),
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(rules, st.integers(0, 35), st.integers(0, 35))
+def test_numbers_that_reached_the_same_cut_points_are_the_same_to_a_rule(rule, turns, tokens):
+    def last_reached(name, number):
+        return max((cut for cut in cut_points(rule)[name] if cut <= number), default=0)
+
+    compiled = compile_rule(rule)
+    exact = {**PLAIN, "turns": turns, "prompt_tokens": tokens}
+    reduced = {
+        **PLAIN,
+        "turns": last_reached("turns", turns),
+        "prompt_tokens": last_reached("prompt_tokens", tokens),
+    }
+    assert compiled(exact) == compiled(reduced)
