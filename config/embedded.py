@@ -1,4 +1,4 @@
-"""A Celery worker and beat as threads of the web process, for the embedded default.
+"""Celery workers and beat as threads of the web process, for the embedded default.
 
 The same tasks on the same schedule as in production; only the broker is this process's memory.
 """
@@ -12,23 +12,44 @@ from celery.beat import Scheduler, Service
 from celery.worker import WorkController
 
 
+def _another(app: Celery) -> Celery:
+    """The same tasks and settings. The queues a worker consumes are kept in its application, so two
+    workers of one application would both consume those of the second."""
+    another = Celery(app.main, set_as_current=False)
+    another.config_from_object("django.conf:settings", namespace="CELERY")
+    another.autodiscover_tasks()
+    return another
+
+
+def _solo_worker(app: Celery, queues: list[str]) -> WorkController:
+    return WorkController(
+        app=app,
+        hostname=f"{queues[0]}@embedded",
+        pool="solo",
+        concurrency=1,
+        queues=queues,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+
+
 class EmbeddedWorker:
-    """One solo worker and one beat. Not for production: a fit would hold the interpreter."""
+    """Solo workers and one beat. Not for production: a fit would hold the interpreter."""
 
     def __init__(self, app: Celery) -> None:
-        self._worker = WorkController(
-            app=app,
-            pool="solo",
-            concurrency=1,
-            queues=["votes", "ratings"],
-            without_gossip=True,
-            without_mingle=True,
-            without_heartbeat=True,
-        )
+        # Benchmarks wait minutes for models, and votes must not wait for benchmarks.
+        self._workers = [
+            _solo_worker(app, ["votes", "ratings"]),
+            _solo_worker(_another(app), ["evaluation"]),
+        ]
         # In-memory schedule: with a broker of memory there is nothing to remember across starts.
         self._beat = Service(app, scheduler_cls=Scheduler, max_interval=1)
         self._threads = [
-            threading.Thread(target=self._worker.start, name="celery-worker", daemon=True),
+            *(
+                threading.Thread(target=worker.start, name="celery-worker", daemon=True)
+                for worker in self._workers
+            ),
             threading.Thread(
                 target=self._beat.start,
                 kwargs={"embedded_process": True},
@@ -43,6 +64,7 @@ class EmbeddedWorker:
 
     def stop(self) -> None:
         self._beat.stop()
-        self._worker.stop(in_sighandler=False)
+        for worker in self._workers:
+            worker.stop(in_sighandler=False)
         for thread in self._threads:
             thread.join(timeout=5)

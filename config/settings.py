@@ -97,6 +97,7 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
 # --- applications ------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "arena",
+    "evaluation",
     "leaderboard",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -198,6 +199,8 @@ CELERY_TASK_ROUTES = {
     "leaderboard.tasks.check_pair_counts": {"queue": "ratings"},
     "leaderboard.tasks.rebuild_categories": {"queue": "ratings"},
     "leaderboard.tasks.run_import": {"queue": "ratings"},
+    "evaluation.tasks.work_on": {"queue": "evaluation"},
+    "evaluation.tasks.sweep": {"queue": "evaluation"},
 }
 # Seconds between two looks at whether the ratings have changed.
 SNAPSHOT_INTERVAL = env.float("SNAPSHOT_INTERVAL", 3.0 if DEMO else 300.0, validate=_above_zero)
@@ -255,6 +258,11 @@ CELERY_BEAT_SCHEDULE["add up who was drawn"] = {
     "schedule": crontab(hour="2", minute="47"),
     "options": {"expires": 3600},
 }
+CELERY_BEAT_SCHEDULE["send benchmark runs to work"] = {
+    "task": "evaluation.tasks.sweep",
+    "schedule": 3.0 if DEMO else 15.0,
+    "options": {"expires": 15},
+}
 # In memory: no entry needs to be remembered across a start, and beat needs no disk.
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 # Work waiting this long means that no worker is alive, whatever their processes say. A worker
@@ -297,6 +305,14 @@ CHECKPOINT_INTERVAL = env.float("CHECKPOINT_INTERVAL", 0.5, validate=_above_zero
 ORPHAN_SECONDS = env.int("ORPHAN_SECONDS", 8, validate=_positive)
 # A deserted answer is cancelled after this long.
 READER_GRACE_SECONDS = env.int("READER_GRACE_SECONDS", 30, validate=_positive)
+
+# --- benchmarks --------------------------------------------------------------------------------
+# Requests at one endpoint at a time, over all workers. The demo's models share a few cores.
+EVALUATION_CONCURRENCY = env.int("EVALUATION_CONCURRENCY", 1 if DEMO else 8, validate=_positive)
+# A killed worker's samples are taken up again after this long.
+EVALUATION_LEASE_SECONDS = env.int("EVALUATION_LEASE_SECONDS", 60, validate=validate.Range(min=5))
+# So many samples failed in a row pause a run: the endpoint is at fault, not the items.
+EVALUATION_BREAKER = env.int("EVALUATION_BREAKER", 5, validate=_positive)
 
 # --- language, static files, logs --------------------------------------------------------------
 LANGUAGE_CODE = "en"

@@ -1,0 +1,100 @@
+"""Runs and their samples for the staff: looked at, and paused, resumed, cancelled or retried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+
+from arena.admin import ReadOnly
+from evaluation import runner
+from evaluation.models import Dataset, Run, Sample, TaskDefinition
+
+
+@admin.register(Dataset)
+class DatasetAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("name", "split", "short_version", "licence", "public", "created_at")
+    list_filter = ("public",)
+
+    @admin.display(description="Version")
+    def short_version(self, dataset: Dataset) -> str:
+        return dataset.version[:19]
+
+
+@admin.register(TaskDefinition)
+class TaskDefinitionAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("slug", "task_version", "created_at")
+
+
+@admin.register(Run)
+class RunAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("id", "task", "contestant", "state", "progress", "limit", "score", "created_at")
+    list_display_links = ("id", "task")
+    list_filter = ("state", "task__slug")
+    list_select_related = ("task", "contestant")
+    actions = ("pause", "resume", "cancel", "retry_errors")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        ended = Q(samples__state__in=[Sample.State.DONE, Sample.State.ERROR])
+        failed = Q(samples__state=Sample.State.ERROR)
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(ended=Count("samples", filter=ended), failed=Count("samples", filter=failed))
+        )
+
+    @admin.display(description="Progress")
+    def progress(self, run: Any) -> str:
+        errors = f", {run.failed} errors" if run.failed else ""
+        return f"{run.ended} of {run.total}{errors}"
+
+    @admin.display(description="Score")
+    def score(self, run: Run) -> str:
+        return "–" if run.primary_score is None else f"{run.primary_score:.1%}"
+
+    # The actions need a permission that ReadOnly does not give, as nothing is edited here.
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("evaluation.change_run")
+
+    @admin.action(description="Pause", permissions=["operate"])
+    def pause(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
+        self._each(request, runs, lambda run: runner.pause(run=run), "Paused")
+
+    @admin.action(description="Resume", permissions=["operate"])
+    def resume(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
+        self._each(request, runs, lambda run: runner.resume(run=run), "Resumed")
+
+    @admin.action(description="Cancel for good", permissions=["operate"])
+    def cancel(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
+        self._each(request, runs, lambda run: runner.cancel(run=run), "Cancelled")
+
+    @admin.action(description="Retry errors only", permissions=["operate"])
+    def retry_errors(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
+        self._each(request, runs, lambda run: runner.retry_errors(run=run), "Retrying")
+
+    def _each(
+        self,
+        request: HttpRequest,
+        runs: QuerySet[Run],
+        verb: Callable[[Run], Any],
+        done: str,
+    ) -> None:
+        for run in runs:
+            try:
+                verb(run)
+            except runner.Refused as refusal:
+                self.message_user(request, str(refusal), messages.ERROR)
+            else:
+                self.message_user(request, f"{done}: {run}", messages.SUCCESS)
+
+
+@admin.register(Sample)
+class SampleAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("id", "run", "item", "epoch", "state", "attempts", "latency", "error_kind")
+    list_filter = ("state", "error_kind")
+    list_select_related = ("run__task", "run__contestant", "item")
+    search_fields = ("=run__id",)
+    show_full_result_count = False

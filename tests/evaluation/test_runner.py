@@ -1,0 +1,400 @@
+"""Runs against a scripted model server: durable, resumable, each item exactly once."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+from collections import Counter
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+from django.urls import reverse
+from django.utils import timezone
+
+from arena.backends.base import BackendError, ErrorKind
+from evaluation import retrying, runner, tasks
+from evaluation.importing import import_shipped
+from evaluation.models import Run, Sample, Score
+from tests import factories as arena_factories
+from tests import scripted_backend
+from tests.evaluation import factories
+from tests.evaluation.processes import Noticing, environment
+
+# Shards reach the database from another thread, which sees only what is committed.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WORDS = [f"word{number}" for number in range(30)]
+
+
+@pytest.fixture
+def backend():
+    with scripted_backend.in_a_thread() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch, settings):
+    monkeypatch.setattr(runner, "LOOK", 0.01)
+    monkeypatch.setattr(retrying, "FIRST_DELAY", 0.001)
+    settings.EVALUATION_CONCURRENCY = 4
+
+
+@pytest.fixture
+def new_run(backend):
+    def make(model="echo", words=WORDS, contestant=None, limit=None, cost_cap=None, **task):
+        contestant = contestant or arena_factories.contestant(
+            endpoint=arena_factories.endpoint(base_url=backend.base_url), upstream_model=model
+        )
+        return runner.create_run(
+            task=factories.task(factories.dataset(words), **task),
+            contestant=contestant,
+            limit=limit,
+            cost_cap=cost_cap,
+        )
+
+    return make
+
+
+def work(run):
+    """As workers do, until there is nothing to do."""
+    while runner.run_shard(run_id=run.pk).samples:
+        pass
+    runner.finish(run_id=run.pk)
+    run.refresh_from_db()
+    return run
+
+
+def shard_in_a_thread(run):
+    try:
+        runner.run_shard(run_id=run.pk)
+    finally:
+        connection.close()
+
+
+def states(run):
+    return Counter(run.samples.values_list("state", flat=True))
+
+
+def test_a_run_asks_every_item_once_and_is_scored(new_run, backend):
+    run = work(new_run())
+    assert run.state == Run.State.COMPLETED
+    assert (run.done, run.errors, run.primary_score) == (30, 0, 1.0)
+    assert sorted(r["messages"][-1]["content"] for r in backend.requests) == sorted(WORDS)
+    assert Score.objects.filter(sample__run=run, scorer="exact_match@1.0.0").count() == 30
+    result = run.results["none/exact_match"]
+    assert (result["n"], result["method"], result["high"]) == (30, "wilson", 1.0)
+    assert result["low"] == pytest.approx(0.886, abs=0.001)
+
+
+def test_wrong_answers_count_as_wrong(new_run):
+    run = work(new_run(model="says:word0", words=["word0", "word1", "word2", "word3"]))
+    assert run.primary_score == 0.25
+
+
+def test_what_is_sent_is_what_the_task_says(new_run, backend):
+    work(
+        new_run(
+            words=["one"],
+            system_instruction="Repeat.",
+            generation_kwargs={"temperature": 0, "max_gen_toks": 7, "seed": 5, "until": ["\n"]},
+            epochs=2,
+        )
+    )
+    first, second = sorted(backend.requests, key=lambda request: request["seed"])
+    assert first["messages"] == [
+        {"role": "system", "content": "Repeat."},
+        {"role": "user", "content": "one"},
+    ]
+    assert (first["max_tokens"], first["stop"], first["seed"]) == (7, ["\n"], 5)
+    assert second["seed"] == 6  # a repeat with the same seed would be no repeat
+
+
+def test_a_limit_takes_the_first_items_with_the_prompts_of_the_whole_run(new_run):
+    run = new_run(limit=3)
+    assert [s.messages[-1]["content"] for s in run.samples.order_by("id")] == WORDS[:3]
+    assert work(run).done == 3
+
+
+def test_epochs_are_reduced_to_one_score_an_item(new_run):
+    run = work(new_run(words=["a", "b"], epochs=3))
+    assert run.done == 6
+    assert run.results["none/exact_match"]["n"] == 2
+
+
+def test_runs_of_the_same_question_have_the_same_fingerprint(new_run):
+    first = new_run(words=["a", "b"])
+    again = runner.create_run(task=first.task, contestant=first.contestant)
+    partial = runner.create_run(task=first.task, contestant=first.contestant, limit=1)
+    assert first.fingerprint == again.fingerprint != partial.fingerprint
+
+
+def test_a_sample_that_a_killed_worker_held_is_asked_by_the_next(new_run, backend):
+    run = new_run()
+    held = runner.lease(run_id=run.pk, owner="killed", size=10)
+    assert len(held) == 10
+    assert runner.run_shard(run_id=run.pk).samples == 0  # its lease has not ended
+    Sample.objects.filter(lease_owner="killed").update(
+        lease_until=timezone.now() - timedelta(seconds=1)
+    )
+    assert runner.sweep() == [run.pk]
+    assert work(run).done == 30
+    assert set(Counter(r["messages"][-1]["content"] for r in backend.requests).values()) == {1}
+
+
+WORKER = """
+import django; django.setup()
+from evaluation import runner
+runner.run_shard(run_id={run})
+"""
+
+
+def test_a_run_survives_kill_9_of_its_worker(new_run, backend):
+    """At worst what was under way is asked twice; nothing is stored twice."""
+    run = new_run(model="count:5@20")  # 0.2 s each, so that it is killed in the middle
+    enough = threading.Event()
+    backend.requests = Noticing(enough, 12)
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER.format(run=run.pk)],
+        env=environment(EVALUATION_CONCURRENCY="4"),
+    )
+    try:
+        assert enough.wait(30)
+    finally:
+        worker.kill()
+        worker.wait(10)
+    stored = states(run)["done"]
+    assert 0 < stored < 30
+    run.samples.filter(state="leased").update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert runner.sweep() == [run.pk]
+    run.contestant.upstream_model = "echo"
+    run.contestant.save()
+    work(run)
+    assert (run.state, run.done, run.errors) == ("completed", 30, 0)
+    assert 30 <= len(backend.requests) <= 34
+    assert {r["messages"][-1]["content"] for r in backend.requests} == set(WORDS)
+
+
+def test_a_worker_that_has_lost_its_lease_does_not_overwrite(new_run, backend):
+    run = new_run(model="gated", words=["one"])
+    worker = threading.Thread(target=shard_in_a_thread, args=(run,))
+    started = threading.Event()
+    backend.requests = Noticing(started)
+    worker.start()
+    assert started.wait(10)
+    run.samples.update(lease_owner="fast")
+    backend.gate._loop.call_soon_threadsafe(backend.gate.set)
+    worker.join(20)
+    assert not worker.is_alive()
+    sample = run.samples.get()
+    assert (sample.state, sample.lease_owner, sample.response) == ("leased", "fast", "")
+
+
+@pytest.mark.parametrize(
+    ("verb", "state", "samples"),
+    [
+        (runner.pause, Run.State.PAUSED, {"pending": 3}),
+        (runner.cancel, Run.State.CANCELLED, {"skipped": 3}),
+    ],
+)
+def test_a_run_stops_in_the_middle_of_a_request(new_run, backend, verb, state, samples):
+    run = new_run(model="silent", words=["a", "b", "c"])
+    started = threading.Event()
+    backend.requests = Noticing(started)
+    worker = threading.Thread(target=shard_in_a_thread, args=(run,))
+    worker.start()
+    assert started.wait(10)
+    verb(run=run)
+    worker.join(20)
+    assert not worker.is_alive()
+    run.refresh_from_db()
+    assert (run.state, states(run)) == (state, samples)
+    assert runner.run_shard(run_id=run.pk).samples == 0
+    assert not runner.finish(run_id=run.pk)
+
+
+def test_a_paused_run_goes_on_where_it_was(new_run, backend):
+    run = new_run()
+    runner.run_shard(run_id=run.pk, size=10, seconds=0)
+    runner.pause(run=run)
+    assert runner.run_shard(run_id=run.pk).samples == 0
+    runner.resume(run=run)
+    assert work(run).done == 30
+    assert len(backend.requests) == 30
+
+
+def test_a_short_failure_is_tried_again(new_run, backend):
+    run = work(new_run(model="fails-once:x", words=["Second try."]))
+    assert (run.done, run.errors, run.primary_score) == (1, 0, 1.0)
+    assert run.samples.get().attempts == 2
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(401, 1), (404, 1), (500, 8), (429, 8)])
+def test_an_endpoint_that_only_fails_pauses_the_run(new_run, backend, settings, status, attempts):
+    settings.EVALUATION_CONCURRENCY = 1
+    settings.EVALUATION_BREAKER = 3
+    run = work(new_run(model=f"status:{status}"))
+    assert (run.state, run.primary_score, run.results) == (Run.State.PAUSED, None, {})
+    assert "3 samples failed in a row" in run.reason
+    assert states(run) == {"error": 3, "pending": 27}
+    assert len(backend.requests) == 3 * attempts
+
+
+def test_a_prompt_that_does_not_fit_is_an_error_of_the_item(new_run):
+    run = work(new_run(model="status:413"))
+    assert run.state == Run.State.INCOMPLETE  # and not paused: the endpoint is well
+    assert set(run.samples.values_list("error_kind", flat=True)) == {"context"}
+    assert (run.errors, run.primary_score) == (30, None)
+
+
+def test_errors_within_the_rate_are_left_out_and_shown(new_run):
+    run = new_run(words=["a", "b", "c", "d"], max_error_rate=0.25)
+    run.samples.filter(item__position=0).update(state="error", error_kind="context")
+    work(run)
+    assert (run.state, run.done, run.errors, run.primary_score) == ("completed", 3, 1, 1.0)
+    assert run.results["none/exact_match"]["n"] == 3
+
+
+def test_only_errors_are_retried(new_run, backend):
+    run = new_run(words=["a", "b", "c"])
+    run.samples.filter(item__position=1).update(state="error", error_kind="connect", attempts=8)
+    assert work(run).state == Run.State.INCOMPLETE
+    assert runner.retry_errors(run=run) == 1
+    assert (run.state, run.primary_score) == (Run.State.QUEUED, None)
+    assert work(run).state == Run.State.COMPLETED
+    assert len(backend.requests) == 3
+
+
+def test_silence_and_cut_answers_are_answers_and_are_counted(new_run):
+    silent = work(new_run(model="empty", words=["a"]))
+    assert (silent.state, silent.primary_score) == (Run.State.COMPLETED, 0.0)
+    assert silent.samples.get().scores.get().flags == ["empty"]
+    cut = work(new_run(model="long", words=["a"]))
+    assert (cut.truncated, cut.samples.get().finish_reason) == (1, "length")
+
+
+def test_one_shard_at_a_time_is_at_an_endpoint(new_run):
+    run = new_run()
+    other = new_run(contestant=run.contestant)
+    assert runner.lease(run_id=run.pk, owner="first", size=5)
+    assert not runner.lease(run_id=run.pk, owner="second")
+    assert not runner.lease(run_id=other.pk, owner="second")
+    runner.release(run_id=run.pk, owner="first")
+    assert runner.lease(run_id=other.pk, owner="second", size=5)
+
+
+def test_a_run_stops_at_its_cost_cap(new_run, backend):
+    contestant = arena_factories.contestant(
+        endpoint=arena_factories.endpoint(base_url=backend.base_url),
+        upstream_model="says:x",
+        price_input=Decimal(1),
+        price_output=Decimal(2),
+    )
+    run = new_run(contestant=contestant, cost_cap=Decimal("0.000020"))
+    runner.run_shard(run_id=run.pk, size=2, seconds=0)  # 2 × (7 × 1 + 3 × 2) USD per million tokens
+    assert runner.cost_so_far(run) == Decimal("0.000026")
+    assert runner.run_shard(run_id=run.pk).samples == 0
+    run.refresh_from_db()
+    assert (run.state, len(backend.requests)) == (Run.State.PAUSED, 2)
+    assert "cost cap" in run.reason
+
+
+def test_a_message_that_comes_twice_or_too_early_does_no_harm(new_run, backend, monkeypatch):
+    sent = []
+    monkeypatch.setattr(tasks.work_on, "delay", sent.append)
+    run = new_run()
+    assert tasks.sweep() == 1
+    while sent:
+        run_id = sent.pop()
+        tasks.work_on(run_id)
+        tasks.work_on(run_id)
+    run.refresh_from_db()
+    assert (run.state, len(backend.requests)) == (Run.State.COMPLETED, 30)
+    assert tasks.sweep() == 0
+
+
+def test_scoring_that_a_killed_worker_began_is_done_by_the_next(new_run):
+    run = new_run(words=["a"])
+    runner.run_shard(run_id=run.pk)
+    soon = timezone.now() + timedelta(minutes=1)
+    Run.objects.filter(pk=run.pk).update(state="scoring", scoring_until=soon)
+    assert runner.sweep() == []
+    assert not runner.finish(run_id=run.pk)
+    Run.objects.filter(pk=run.pk).update(scoring_until=timezone.now() - timedelta(seconds=1))
+    assert runner.sweep() == [run.pk]
+    assert runner.finish(run_id=run.pk)
+    assert not runner.finish(run_id=run.pk)
+    assert Score.objects.count() == 1
+
+
+def test_a_run_that_cannot_be_scored_has_failed_for_a_reason(new_run):
+    run = work(new_run(words=["a"], metric_list=[{"metric": "numeric"}]))
+    assert (run.state, run.primary_score) == (Run.State.COMPLETED, 0.0)  # no number said
+    run = work(new_run(words=["1"], doc_to_target="none", metric_list=[{"metric": "numeric"}]))
+    assert run.state == Run.State.FAILED
+    assert "no number" in run.reason
+
+
+def test_what_cannot_be_run_is_refused_by_name(new_run):
+    with pytest.raises(runner.Refused, match="kind code"):
+        new_run(output_type="code", doc_to_target="", metric_list=[{"metric": "code"}])
+    with pytest.raises(runner.Refused, match="no endpoint"):
+        new_run(
+            contestant=arena_factories.contestant(
+                endpoint=None, upstream_model="", status="imported"
+            )
+        )
+    task = factories.task(dataset={"name": "elsewhere", "split": "test"})
+    with pytest.raises(runner.Refused, match="import it first"):
+        runner.create_run(task=task, contestant=arena_factories.contestant())
+
+
+def test_verbs_are_refused_when_the_run_is_over(new_run):
+    run = work(new_run(words=["a"]))
+    for verb in (runner.pause, runner.resume, runner.cancel):
+        with pytest.raises(runner.Refused, match="is completed"):
+            verb(run=run)
+
+
+def test_the_shipped_benchmark_runs(backend):
+    _, task = import_shipped("first_steps")
+    contestant = arena_factories.contestant(
+        endpoint=arena_factories.endpoint(base_url=backend.base_url), upstream_model="says:Paris."
+    )
+    run = work(runner.create_run(task=task, contestant=contestant))
+    assert (run.state, run.total, run.done) == (Run.State.COMPLETED, 60, 60)
+    assert 0 < run.primary_score < 0.1
+
+
+@pytest.mark.parametrize("attempts", range(1, 9))
+def test_the_wait_before_another_request_is_bounded_and_heeds_the_server(attempts):
+    chance = random.Random(1)
+    assert 0 <= retrying.delay(attempts, None, chance) <= retrying.LONGEST_DELAY
+    assert 7 <= retrying.delay(attempts, 7.0, chance) <= 8
+    assert retrying.delay(attempts, 1e9, chance) <= retrying.LONGEST_RETRY_AFTER + 1
+
+
+def test_a_success_without_a_body_is_a_failure_and_a_wordless_answer_is_none():
+    assert not retrying.is_an_answer(BackendError(ErrorKind.EMPTY, status=204))
+    assert retrying.is_an_answer(BackendError(ErrorKind.EMPTY))
+    assert retrying.is_an_answer(BackendError(ErrorKind.CONTENT_FILTER, status=400))
+
+
+def test_the_staff_pause_and_resume_a_run_from_its_list(admin_client, new_run):
+    run = new_run(words=["a"])
+    address = reverse("admin:evaluation_run_changelist")
+    for action, state in (("pause", "paused"), ("resume", "queued"), ("resume", "queued")):
+        page = admin_client.post(address, {"action": action, "_selected_action": run.pk})
+        assert page.status_code == 302
+        run.refresh_from_db()
+        assert run.state == state
+    page = admin_client.get(address)
+    assert "cannot be resumed" in page.content.decode()
+    assert "0 of 1" in page.content.decode()
+    for name in ("sample", "dataset", "taskdefinition"):
+        assert admin_client.get(reverse(f"admin:evaluation_{name}_changelist")).status_code == 200
+    sample = reverse("admin:evaluation_sample_change", args=[run.samples.get().pk])
+    assert admin_client.get(sample).status_code == 200
