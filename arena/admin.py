@@ -270,8 +270,8 @@ def _probe_link(endpoint_id: int) -> str:
 @admin.register(Contestant)
 class ContestantAdmin(admin.ModelAdmin):
     list_display = (
-        "name", "endpoint", "upstream_model", "organisation", "quantisation", "status", "weight",
-        "drawn", "probe_link",
+        "name", "status", "weight", "drawn", "probe_link", "endpoint", "upstream_model",
+        "organisation", "quantisation",
     )  # fmt: skip
     list_filter = ("status", "endpoint", "organisation")
     list_editable = ("status", "weight")
@@ -285,7 +285,8 @@ class ContestantAdmin(admin.ModelAdmin):
             {
                 "fields": (
                     "organisation", "url", "licence", "licence_url", "parameters",
-                    "quantisation", "context_length", "description",
+                    "quantisation", "context_length", "open_weights", "memory_gb",
+                    ("price_input", "price_output"), "knowledge_cutoff", "description",
                 )
             },
         ),

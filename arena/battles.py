@@ -118,7 +118,7 @@ def take_turn(*, battle_id: int, prompt: str) -> StartedTurn:
     prompt = check_prompt(prompt)
     battle = Battle.objects.select_for_update().get(pk=battle_id)
     if battle.state == Battle.State.STREAMING:
-        raise Refused("wrong_state", "Wait for both answers, or stop them, before you go on.")
+        raise Refused("streaming", "Wait for both answers, or stop them, before you go on.")
     if battle.state != Battle.State.READY:
         raise Refused("wrong_state", "This battle is over. Start a new one.")
     number = battle.turns.count() + 1

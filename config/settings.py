@@ -339,18 +339,18 @@ LOG_LEVEL = env.str(
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    # A page that asks for patience is an answer, not an accident.
+    # A wrong address, and a page that asks for patience, are answers and not accidents.
     "filters": {
-        "no_503": {
+        "accidents": {
             "()": "django.utils.log.CallbackFilter",
-            "callback": lambda record: getattr(record, "status_code", None) != 503,
+            "callback": lambda record: getattr(record, "status_code", 500) in (500, 501, 502),
         }
     },
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
-        "django.request": {"filters": ["no_503"]},
+        "django.request": {"filters": ["accidents"]},
         "httpx": {"level": "WARNING"},  # logs every URL it talks to
         "celery.beat": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},

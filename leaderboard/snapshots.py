@@ -130,7 +130,7 @@ def publish_all(published_methods: Iterable[str] = Method.values) -> int:
             try:
                 new += _publish(category, method, work) is not None
             except NotComputable as reason:
-                logger.warning("%s of %s: %s; nothing published", method, category.slug, reason)
+                logger.info("%s of %s: %s; nothing published", method, category.slug, reason)
     return new
 
 

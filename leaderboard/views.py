@@ -169,6 +169,8 @@ def board_context(board: Board) -> dict[str, Any]:
         ],
         "groups": _by_group(board),
         "filters": filters,
+        "method_label": Method(query.method).label,
+        "method_published": query.method in dict(board.methods) or not board.methods,
         "all_columns": [(column, key in query.columns) for key, column in boards.COLUMNS.items()],
     }
 

@@ -16,6 +16,7 @@ SLOTS = 2  # answers at once per model
 APACHE = {
     "licence": "Apache-2.0",
     "licence_url": "https://www.apache.org/licenses/LICENSE-2.0",
+    "open_weights": True,
     "context_length": CONTEXT // SLOTS,
 }
 

@@ -71,11 +71,11 @@ def _rank(row: Row) -> str:
             f'<span class="change {way}" title="Since the last snapshot of an earlier day">'
             f"{arrow}{abs(row.rank_change)}</span>"
         )
-    open_ = row.rank_low is not None and row.rank_low != row.rank_high
-    # Always there, so that the ranks stand under one another.
+    # From the rank, which counts who is surely better, to the worst place of the bootstrap's 95 %.
+    worst = row.rank_high if row.rank is not None and (row.rank_high or 0) > row.rank else None
     parts.append(
-        '<span class="sub" title="95 % interval of the rank, from the bootstrap">'
-        f"{f'{row.rank_low}–{row.rank_high}' if open_ else ''}</span>"
+        '<span class="sub" title="From the rank to the worst place it holds in the middle 95 % of '
+        f'the bootstrap">{f"{row.rank}–{worst}" if worst else ""}</span>'
     )
     return _number("".join(parts), "rank")
 

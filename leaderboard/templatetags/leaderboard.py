@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from django import template
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
 
 from leaderboard.models import OVERALL, Method, Rating
 
@@ -43,6 +46,12 @@ def method_name(value: str) -> str:
 @register.filter
 def as_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+@register.filter
+def backticks(text: str) -> SafeString:
+    """Words between backticks as code."""
+    return mark_safe(re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text)))  # noqa: S308 - escaped
 
 
 @register.simple_tag

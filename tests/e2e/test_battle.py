@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import pytest
@@ -41,10 +40,10 @@ def wait_until_ready(page: Page) -> None:
     expect(page.locator(".battle")).to_have_attribute("data-state", "ready")
 
 
-def leaderboard_counts(page: Page, url: str, votes: int) -> bool:
+def votes_on_the_board(page: Page, url: str) -> list[int]:
+    """How many votes each model has there."""
     page.goto(url + "/leaderboard/")
-    rows = page.locator(".board tbody tr").all_inner_texts()
-    return len(rows) == 2 and all(re.search(rf"\b{votes}\b", row) for row in rows)
+    return [int(text) for text in page.locator(".board td.col-votes").all_inner_texts()]
 
 
 def battle_vote_and_board(page: Page, urls: list[str]) -> None:
@@ -64,15 +63,19 @@ def battle_vote_and_board(page: Page, urls: list[str]) -> None:
 
 
 def test_ask_read_vote_and_find_it_on_the_board(page: Page, site: RunningSite) -> None:
+    before = votes_on_the_board(page, site.urls[0]) or [0, 0]
     battle_vote_and_board(page, site.urls)
-    site.wait_for(lambda: leaderboard_counts(page, site.urls[0], 1))
+    after = sorted(n + 1 for n in before)
+    site.wait_for(lambda: sorted(votes_on_the_board(page, site.urls[0])) == after)
 
 
 def test_the_same_on_postgresql_and_redis_with_two_of_each(
     page: Page, served_site: RunningSite
 ) -> None:
+    before = votes_on_the_board(page, served_site.urls[0]) or [0, 0]
     battle_vote_and_board(page, served_site.urls)
-    served_site.wait_for(lambda: leaderboard_counts(page, served_site.urls[1], 1))
+    after = sorted(n + 1 for n in before)
+    served_site.wait_for(lambda: sorted(votes_on_the_board(page, served_site.urls[1])) == after)
 
 
 def test_a_reload_on_the_other_web_process_shows_the_same_text_continue(
@@ -120,6 +123,25 @@ def test_the_whole_battle_by_keyboard_alone(page: Page, site: RunningSite) -> No
     assert page.evaluate("document.activeElement.textContent").startswith("New battle")
     page.keyboard.press("Enter")
     expect(page.locator(".battle")).to_have_attribute("data-state", "empty")
+
+
+def test_two_tabs_of_one_battle_agree_on_its_vote(page: Page, site: RunningSite) -> None:
+    ask(page, site.urls[0])
+    wait_until_ready(page)
+    other = page.context.new_page()
+    other.goto(page.url)
+    third = page.context.new_page()
+    third.goto(page.url)
+    page.get_by_role("button", name="B is better").click()
+    expect(page.locator(".battle")).to_have_attribute("data-state", "voted")
+    other.get_by_role("button", name="A is better").click()
+    expect(other.locator("[data-vote-title]")).to_have_text("You voted: B is better")
+    expect(other.get_by_role("alert")).to_contain_text("already had your vote")
+    third.get_by_label("Your question").fill("And then?")
+    third.keyboard.press("Enter")
+    expect(third.get_by_role("alert")).to_contain_text("This battle is over")
+    expect(third.get_by_role("link", name="New battle")).to_be_visible()
+    expect(third.get_by_label("Your question")).to_have_value("And then?")
 
 
 def test_a_digit_typed_into_the_question_is_not_a_vote(page: Page, site: RunningSite) -> None:

@@ -93,6 +93,30 @@ def test_filters_categories_and_going_back(page: Page, site: RunningSite) -> Non
     expect(page.locator("h1")).to_have_text("Leaderboard")
 
 
+def test_a_size_range_goes_with_enter_and_keeps_the_menu_and_the_focus(
+    page: Page, site: RunningSite
+) -> None:
+    page.goto(board(site))
+    page.get_by_text("Filter", exact=True).click()
+    page.locator("#f-min").fill("7")
+    page.keyboard.press("Tab")
+    page.keyboard.type("30")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**min_size=7&max_size=30")
+    assert names(page) == ["vicuna-13b", "vicuna-7b"]
+    expect(page.locator("#menu-filters")).to_have_attribute("open", "")
+    assert page.evaluate("document.activeElement.id") == "f-max"
+    expect(page.locator("#f-min")).to_have_value("7")
+
+
+def test_a_method_that_a_category_lacks_says_so(page: Page, site: RunningSite) -> None:
+    page.goto(board(site) + "?category=exclude-ties&method=elo")
+    expect(page.locator(".board-empty")).to_contain_text("Online Elo is not computed")
+    expect(page.get_by_label("Method")).to_have_value("elo")
+    page.get_by_role("link", name="Show it by Bradley–Terry").click()
+    expect(page.locator(".board tbody tr")).to_have_count(20)
+
+
 def test_a_shared_address_shows_the_same_view(
     page: Page, browser: Browser, site: RunningSite
 ) -> None:

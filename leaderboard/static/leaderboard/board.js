@@ -40,13 +40,22 @@ document.addEventListener("htmx:configRequest", (event) => {
 
 const columnsInAddress = () => new URLSearchParams(location.search).has("columns");
 
-let open = [];
-document.addEventListener("htmx:beforeSwap", () => {
-  open = [...document.querySelectorAll("details.menu[open]")].map((menu) => menu.id);
+// An open menu is open in what replaces it, too; else the focus inside it would be lost.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    const { detail } = event;
+    detail.serverResponse = detail.serverResponse.replace(`id="${menu.id}"`, `id="${menu.id}" open`);
+  }
 });
-document.addEventListener("htmx:afterSettle", () => {
-  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-});
+
+// The two ends of a range belong together: they go with Enter or their button.
+document.addEventListener(
+  "change",
+  (event) => {
+    if (event.target.closest(".range")) event.stopPropagation();
+  },
+  true,
+);
 
 document.addEventListener("change", (event) => {
   if (event.target.name === "columns") remember(chosenColumns().join(","));

@@ -139,7 +139,9 @@ function onEvent(event) {
       break;
     case "error":
       say(event.message);
-      setState(battle ? stateBefore : "empty");
+      // Another tab ended this battle: the question is still here, and starts a new one.
+      if (event.code === "wrong_state") setState("over");
+      else setState(battle ? stateBefore : "empty");
       break;
   }
 }
@@ -234,12 +236,17 @@ voteForm.addEventListener("submit", async (event) => {
       body: new URLSearchParams(form),
     });
     const answer = await response.json();
-    if (!response.ok) throw new Error(answer.error.message);
+    if (!response.ok) {
+      // Another tab went on with this battle: show where it stands now.
+      if (["wrong_state", "wrong_turn"].includes(answer.error.code)) location.reload();
+      throw new Error(answer.error.message);
+    }
     for (const side of Object.values(sides)) {
       side.showName(answer.reveal[side.slot], answer.choice === side.slot);
     }
     voteTitle.textContent = `You voted: ${answer.choice_label}`;
     setState("voted");
+    if (answer.choice !== form.get("choice")) say("This battle already had your vote; that one stands.");
     announce(`Your vote is saved: ${answer.choice_label}. The names are in the column heads.`);
     find("new-battle").focus({ preventScroll: true });
   } catch (error) {
