@@ -8,30 +8,9 @@ from django.db import IntegrityError, models, transaction
 
 from arena.models import Answer, Battle, Contestant, Endpoint, Turn, Vote, Voter
 from tests import factories
+from tests.impossible import change, declared, each, twice
 
 pytestmark = pytest.mark.django_db
-
-
-def change(make, **fields):
-    """An attempt to give a valid row these values."""
-
-    def attempt():
-        row = make()
-        type(row).objects.filter(pk=row.pk).update(**fields)
-
-    return attempt
-
-
-def twice(make, *names):
-    """An attempt to have two rows that agree in these fields."""
-
-    def attempt():
-        first, second = make(), make()
-        type(second).objects.filter(pk=second.pk).update(
-            **{name: getattr(first, name) for name in names}
-        )
-
-    return attempt
 
 
 def turn():
@@ -145,29 +124,14 @@ IMPOSSIBLE = {
 }
 
 
-@pytest.mark.parametrize(
-    "attempt",
-    [
-        pytest.param(attempt, id=f"{name}-{number}")
-        for name, attempts in IMPOSSIBLE.items()
-        for number, attempt in enumerate(attempts, 1)
-    ],
-)
+@each(IMPOSSIBLE)
 def test_the_database_refuses(attempt):
     with pytest.raises(IntegrityError), transaction.atomic():
         attempt()
 
 
 def test_every_constraint_has_been_tried():
-    declared = set()
-    for model in apps.get_app_config("arena").get_models():
-        declared |= {constraint.name for constraint in model._meta.constraints}
-        declared |= {
-            f"{model.__name__}.{field.name}"
-            for field in model._meta.local_fields
-            if field.unique and not field.primary_key
-        }
-    assert set(IMPOSSIBLE) == declared
+    assert set(IMPOSSIBLE) == declared("arena")
 
 
 def test_what_happened_cannot_be_deleted_with_what_it_is_about():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from django.apps import apps
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -19,6 +18,7 @@ from leaderboard.models import (
     Snapshot,
 )
 from tests import factories
+from tests.impossible import declared, each
 
 pytestmark = pytest.mark.django_db
 
@@ -111,29 +111,14 @@ IMPOSSIBLE = {
 }
 
 
-@pytest.mark.parametrize(
-    "attempt",
-    [
-        pytest.param(attempt, id=f"{name}-{number}")
-        for name, attempts in IMPOSSIBLE.items()
-        for number, attempt in enumerate(attempts, 1)
-    ],
-)
+@each(IMPOSSIBLE)
 def test_the_database_refuses(attempt):
     with pytest.raises(IntegrityError), transaction.atomic():
         attempt()
 
 
 def test_every_constraint_has_been_tried():
-    declared = set()
-    for model in apps.get_app_config("leaderboard").get_models():
-        declared |= {constraint.name for constraint in model._meta.constraints}
-        declared |= {
-            f"{model.__name__}.{field.name}"
-            for field in model._meta.local_fields
-            if field.unique and not field.primary_key
-        }
-    assert set(IMPOSSIBLE) == declared
+    assert set(IMPOSSIBLE) == declared("leaderboard")
 
 
 def test_an_older_snapshot_may_stay_beside_the_current_one():
