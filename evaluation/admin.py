@@ -10,7 +10,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
 from arena.admin import ReadOnly
-from evaluation import runner
+from evaluation import runs
 from evaluation.models import Dataset, Run, Sample, TaskDefinition
 
 
@@ -60,32 +60,32 @@ class RunAdmin(ReadOnly, admin.ModelAdmin):
         return request.user.has_perm("evaluation.change_run")
 
     @admin.action(description="Pause", permissions=["operate"])
-    def pause(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        self._each(request, runs, lambda run: runner.pause(run=run), "Paused")
+    def pause(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        self._each(request, queryset, lambda run: runs.pause(run=run), "Paused")
 
     @admin.action(description="Resume", permissions=["operate"])
-    def resume(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        self._each(request, runs, lambda run: runner.resume(run=run), "Resumed")
+    def resume(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        self._each(request, queryset, lambda run: runs.resume(run=run), "Resumed")
 
     @admin.action(description="Cancel for good", permissions=["operate"])
-    def cancel(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        self._each(request, runs, lambda run: runner.cancel(run=run), "Cancelled")
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        self._each(request, queryset, lambda run: runs.cancel(run=run), "Cancelled")
 
     @admin.action(description="Retry errors only", permissions=["operate"])
-    def retry_errors(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        self._each(request, runs, lambda run: runner.retry_errors(run=run), "Retrying")
+    def retry_errors(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        self._each(request, queryset, lambda run: runs.retry_errors(run=run), "Retrying")
 
     def _each(
         self,
         request: HttpRequest,
-        runs: QuerySet[Run],
+        queryset: QuerySet[Run],
         verb: Callable[[Run], Any],
         done: str,
     ) -> None:
-        for run in runs:
+        for run in queryset:
             try:
                 verb(run)
-            except runner.Refused as refusal:
+            except runs.Refused as refusal:
                 self.message_user(request, str(refusal), messages.ERROR)
             else:
                 self.message_user(request, f"{done}: {run}", messages.SUCCESS)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import hashlib
 import logging
 import random
 import secrets
@@ -22,12 +21,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
 from django.db import connections, transaction
-from django.db.models import Count, Exists, F, OuterRef, Q, Sum
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from arena.backends.base import (
@@ -44,201 +42,17 @@ from arena.backends.base import (
 )
 from arena.backends.client import BackendClient
 from arena.backends.guard import AddressPolicy
-from arena.models import Contestant, Endpoint
+from arena.models import Endpoint
 from evaluation import retrying
-from evaluation.definitions.definition import TaskDefinition as Definition
 from evaluation.definitions.definition import from_json
-from evaluation.definitions.problems import Unrenderable
-from evaluation.definitions.prompts import build_prompts
-from evaluation.formats.items import canonical_json
-from evaluation.models import Dataset, Item, Run, Sample, Score, TaskDefinition
-from evaluation.scorers import Response
-from evaluation.scoring import (
-    MetricResult,
-    ScoredResponse,
-    score_response,
-    scorer_keys,
-    summarise,
-)
+from evaluation.models import Run, Sample
+from evaluation.runs import Refused, cost_so_far, pause, storable
 
 log = logging.getLogger(__name__)
 
 SHARD = 25  # samples leased at a time
 SHARD_SECONDS = 60.0  # then another run has its turn at the endpoint
 LOOK = 0.5  # seconds between two looks at whether the run is still wanted
-RUNNABLE = ("generate_until", "multiple_choice", "needle")
-WRITE_BATCH = 500
-
-
-class Refused(Exception):
-    """The verb cannot be done now; the text is for whoever asked."""
-
-
-# --- creation -----------------------------------------------------------------------------------
-
-
-def create_run(
-    *,
-    task: TaskDefinition,
-    contestant: Contestant,
-    limit: int | None = None,
-    cost_cap: Decimal | None = None,
-) -> Run:
-    """A queued run with every prompt it will send.
-
-    Prompts are built over the whole dataset and cut to `limit` afterwards: the draw of examples
-    runs through all items, so a partial run sends what a whole one would. Raises Refused.
-    """
-    definition = from_json(task.spec)
-    _check_runnable(definition, contestant, limit)
-    dataset = find_dataset(definition)
-    items = list(dataset.items.order_by("position"))
-    try:
-        prompts = list(
-            build_prompts(definition, [item.fields for item in items], _fewshot_pool(definition))
-        )
-    except Unrenderable as error:
-        raise Refused(f"{task}: {error}") from None
-    chosen = list(zip(items, prompts, strict=True))[:limit]
-    fingerprint = {
-        "dataset": dataset.version,
-        "task": task.spec_sha256,
-        "prompts": [prompt.hash for _, prompt in chosen],
-        "scorers": scorer_keys(definition),
-    }
-    with transaction.atomic():
-        locked = TaskDefinition.objects.select_for_update().get(pk=task.pk)
-        if locked.spec_sha256 != task.spec_sha256:
-            raise Refused(f"{task} has just been changed")
-        run = Run.objects.create(
-            task=task,
-            dataset=dataset,
-            contestant=contestant,
-            state=Run.State.QUEUED,
-            limit=limit,
-            spec_sha256=task.spec_sha256,
-            fingerprint=hashlib.sha256(canonical_json(fingerprint).encode()).hexdigest(),
-            seed=definition.generation.seed,
-            total=len(chosen) * definition.epochs,
-            price_input=contestant.price_input,
-            price_output=contestant.price_output,
-            cost_cap=cost_cap,
-        )
-        Sample.objects.bulk_create(
-            [
-                Sample(run=run, item=item, epoch=epoch, messages=list(prompt.messages))
-                for epoch in range(1, definition.epochs + 1)
-                for item, prompt in chosen
-            ],
-            batch_size=WRITE_BATCH,
-        )
-    return run
-
-
-def _check_runnable(definition: Definition, contestant: Contestant, limit: int | None) -> None:
-    if definition.output_type not in RUNNABLE:
-        raise Refused(f"{definition.task}: tasks of the kind {definition.output_type} are not run")
-    unsent = [
-        name
-        for name in ("top_k", "presence_penalty", "frequency_penalty")
-        if getattr(definition.generation, name) is not None
-    ]
-    if unsent:
-        raise Refused(f"{definition.task}: {', '.join(unsent)} cannot be sent to every endpoint")
-    if contestant.endpoint is None or not contestant.upstream_model:
-        raise Refused(f"{contestant} has no endpoint to ask")
-    if limit is not None and limit < 1:
-        raise Refused("a limit is at least 1")
-
-
-def find_dataset(definition: Definition) -> Dataset:
-    """The dataset a task means: that version, or the newest. Raises Refused."""
-    wanted = definition.dataset
-    found = Dataset.objects.filter(name=wanted.name, split=wanted.split)
-    if wanted.version:
-        found = found.filter(version=wanted.version)
-    dataset = found.order_by("-id").first()
-    if dataset is None:
-        raise Refused(
-            f"{definition.task} needs the dataset {wanted.name}/{wanted.split}"
-            f"{' ' + wanted.version if wanted.version else ''}: import it first"
-        )
-    return dataset
-
-
-def _fewshot_pool(definition: Definition) -> list[dict[str, Any]]:
-    split = definition.dataset.fewshot_split
-    if not split or not definition.num_fewshot or definition.fewshot.samples is not None:
-        return []
-    pool = Dataset.objects.filter(name=definition.dataset.name, split=split).order_by("-id").first()
-    if pool is None:
-        raise Refused(f"the examples of {definition.task} come from the split {split}: import it")
-    return list(pool.items.order_by("position").values_list("fields", flat=True))
-
-
-# --- what people ask for ------------------------------------------------------------------------
-
-
-def _change(run: Run, allowed: tuple[str, ...], verb: str, **fields: Any) -> None:
-    """Raises Refused when the run's present state does not allow the verb."""
-    if not Run.objects.filter(pk=run.pk, state__in=allowed).update(**fields):
-        run.refresh_from_db()
-        raise Refused(f"{run} is {run.state} and cannot be {verb}")
-    run.refresh_from_db()
-
-
-def pause(*, run: Run, reason: str = "") -> None:
-    """Workers notice within LOOK and give back what they hold."""
-    _change(
-        run,
-        (Run.State.DRAFT, Run.State.QUEUED, Run.State.RUNNING),
-        "paused",
-        state=Run.State.PAUSED,
-        reason=reason,
-    )
-
-
-def resume(*, run: Run) -> None:
-    _change(run, (Run.State.DRAFT, Run.State.PAUSED), "resumed", state=Run.State.QUEUED, reason="")
-
-
-def cancel(*, run: Run) -> None:
-    """For good: what was answered stays, what was not is skipped."""
-    with transaction.atomic():
-        _change(
-            run,
-            (Run.State.DRAFT, Run.State.QUEUED, Run.State.RUNNING, Run.State.PAUSED),
-            "cancelled",
-            state=Run.State.CANCELLED,
-            finished_at=timezone.now(),
-        )
-        run.samples.filter(state__in=[Sample.State.PENDING, Sample.State.LEASED]).update(
-            state=Sample.State.SKIPPED, lease_owner="", lease_until=None
-        )
-
-
-def retry_errors(*, run: Run) -> int:
-    """Asks once more what ended in an error, and nothing else. The number of samples."""
-    with transaction.atomic():
-        _change(
-            run,
-            (Run.State.QUEUED, Run.State.RUNNING, Run.State.PAUSED, Run.State.COMPLETED,
-             Run.State.INCOMPLETE, Run.State.FAILED),
-            "retried",
-            state=Run.State.QUEUED,
-            reason="",
-            finished_at=None,
-            primary_score=None,
-            results={},
-            done=None,
-            errors=None,
-            unparsed=None,
-            truncated=None,
-            cost=None,
-        )  # fmt: skip
-        return run.samples.filter(state=Sample.State.ERROR).update(
-            state=Sample.State.PENDING, attempts=0, error_kind="", error_detail=""
-        )
 
 
 # --- leases -------------------------------------------------------------------------------------
@@ -534,17 +348,12 @@ class _Answer:
     def fields(self) -> dict[str, Any]:
         return {
             "state": Sample.State.DONE,
-            "response": _storable("".join(self.text)),
-            "reasoning": _storable("".join(self.reasoning)),
+            "response": storable("".join(self.text)),
+            "reasoning": storable("".join(self.reasoning)),
             "finish_reason": self.finish or "",
             "prompt_tokens": self.usage.input_tokens,
             "completion_tokens": self.usage.output_tokens,
         }
-
-
-def _storable(text: str) -> str:
-    """PostgreSQL keeps no NUL, and no driver half of a surrogate pair."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _error_fields(error: BackendError) -> dict[str, Any]:
@@ -552,7 +361,7 @@ def _error_fields(error: BackendError) -> dict[str, Any]:
     return {
         "state": Sample.State.ERROR,
         "error_kind": "context" if context else str(error.kind),
-        "error_detail": _storable(error.detail),
+        "error_detail": storable(error.detail),
     }
 
 
@@ -561,122 +370,3 @@ def _patient(target: Target) -> Target:
     limits = target.timeouts
     whole = dataclasses.replace(limits, first_token=limits.total)
     return dataclasses.replace(target, timeouts=whole)
-
-
-# --- the end ------------------------------------------------------------------------------------
-
-
-def finish(*, run_id: int) -> bool:
-    """Scores the stored responses when every sample has come to its end.
-
-    True for the one caller that did it. A caller that dies in the middle is followed by another
-    when its claim has ended.
-    """
-    if not _claim_scoring(run_id):
-        return False
-    run = Run.objects.select_related("task", "dataset").get(pk=run_id)
-    try:
-        results = score(run=run)
-    except ValueError as error:
-        log.exception("run %s cannot be scored", run_id)
-        return _close(run, state=Run.State.FAILED, reason=f"the responses do not fit: {error}")
-    definition = from_json(run.task.spec)
-    counts = run.samples.aggregate(
-        done=Count("pk", filter=Q(state=Sample.State.DONE)),
-        errors=Count("pk", filter=Q(state=Sample.State.ERROR)),
-    )
-    primary = results.get(definition.primary)
-    too_many = counts["errors"] > definition.max_error_rate * run.total
-    return _close(
-        run,
-        state=Run.State.INCOMPLETE if too_many else Run.State.COMPLETED,
-        reason=f"{counts['errors']} of {run.total} samples are errors" if too_many else "",
-        results={metric: result.as_json() for metric, result in results.items()},
-        primary_score=primary.estimate.value if primary and primary.estimate else None,
-        unparsed=primary.unparsed if primary else 0,
-        truncated=primary.truncated if primary else 0,
-        cost=cost_so_far(run),
-        **counts,
-    )
-
-
-def _claim_scoring(run_id: int) -> bool:
-    now = timezone.now()
-    until = now + timedelta(seconds=10 * settings.EVALUATION_LEASE_SECONDS)
-    with transaction.atomic():
-        run = Run.objects.select_for_update(no_key=True).get(pk=run_id)
-        abandoned = run.scoring_until is not None and run.scoring_until < now
-        if run.state not in (Run.State.QUEUED, Run.State.RUNNING) and not abandoned:
-            return False
-        if run.samples.filter(state__in=[Sample.State.PENDING, Sample.State.LEASED]).exists():
-            return False
-        run.state, run.scoring_until = Run.State.SCORING, until
-        run.started_at = run.started_at or now
-        run.save(update_fields=["state", "scoring_until", "started_at"])
-    return True
-
-
-def _close(run: Run, **fields: Any) -> bool:
-    closing = Run.objects.filter(pk=run.pk, state=Run.State.SCORING)
-    return bool(closing.update(scoring_until=None, finished_at=timezone.now(), **fields))
-
-
-def score(*, run: Run) -> dict[str, MetricResult]:
-    """Scores every stored response and stores the scores, without a model call. May be repeated.
-
-    Raises ValueError where task and items do not fit.
-    """
-    definition = from_json(run.task.spec)
-    rows: list[Score] = []
-    responses: list[ScoredResponse] = []
-    for sample in answered(run):
-        scored = score_sample(definition, sample)
-        responses.append(scored)
-        rows += [
-            Score(
-                sample=sample,
-                scorer=one.scorer,
-                metric=one.metric,
-                value=one.score.value,
-                answer=None if one.score.answer is None else _storable(one.score.answer),
-                flags=sorted(one.score.flags),
-            )
-            for one in scored.scores
-        ]
-    Score.objects.bulk_create(
-        rows,
-        batch_size=WRITE_BATCH,
-        update_conflicts=True,
-        unique_fields=["sample", "scorer", "metric"],
-        update_fields=["value", "answer", "flags"],
-    )
-    return summarise(definition, responses)
-
-
-def answered(run: Run) -> Any:
-    """The samples with a response, in the order of their items."""
-    samples = run.samples.filter(state=Sample.State.DONE).select_related("item")
-    return samples.order_by("epoch", "item__position")
-
-
-def score_sample(definition: Definition, sample: Sample) -> ScoredResponse:
-    item: Item = sample.item
-    key = definition.dataset.cluster_key
-    return ScoredResponse(
-        item=item.hash,
-        scores=score_response(
-            definition, item.fields, Response(sample.response, sample.finish_reason or None)
-        ),
-        cluster=str(item.fields[key]) if key and key in item.fields else None,
-    )
-
-
-def cost_so_far(run: Run) -> Decimal | None:
-    """USD by the prices of the start and the usage reported; None where no price is known."""
-    if run.price_input is None or run.price_output is None:
-        return None
-    used = run.samples.aggregate(
-        prompt=Sum(F("prompt_tokens"), default=0), completion=Sum(F("completion_tokens"), default=0)
-    )
-    cost = used["prompt"] * run.price_input + used["completion"] * run.price_output
-    return (cost / 1_000_000).quantize(Decimal("0.000001"))

@@ -2,14 +2,14 @@
 
 from celery import shared_task
 
-from evaluation import runner
+from evaluation import finishing, runner
 
 
 @shared_task
 def work_on(run_id: int) -> int:
     """One shard, and the message for the next; who finds the endpoint taken sends none."""
     shard = runner.run_shard(run_id=run_id)
-    if not runner.finish(run_id=run_id) and shard.samples:
+    if not finishing.finish(run_id=run_id) and shard.samples:
         work_on.delay(run_id)
     return shard.samples
 

@@ -74,7 +74,7 @@ def quantise(source: Path, target: Path, *, type_name: str, fallback: str) -> No
 
 
 def _divides(kind: gguf.GGMLQuantizationType, columns: int) -> bool:
-    return columns % gguf.GGML_QUANT_SIZES[kind][0] == 0
+    return bool(columns % gguf.GGML_QUANT_SIZES[kind][0] == 0)
 
 
 def _copy_metadata(reader: gguf.GGUFReader, writer: gguf.GGUFWriter) -> None:

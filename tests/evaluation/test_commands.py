@@ -12,7 +12,7 @@ import threading
 import pytest
 from django.core.management import CommandError, call_command
 
-from evaluation import runner
+from evaluation import runs
 from evaluation.benchmarks import shipped
 from evaluation.models import Dataset, Item, Run, TaskDefinition
 from tests import factories as arena_factories
@@ -76,7 +76,7 @@ def test_a_benchmark_of_ones_own_is_imported_with_its_task(said, words):
     assert (dataset.public, dataset.licence) == (False, "MIT")
     task = ("--task", words / "words.yaml", "--fewshot-split", "train")
     assert "Task words 1 is registered." in said(*own, "--from", words / "test.jsonl", *task)
-    run = runner.create_run(
+    run = runs.create_run(
         task=TaskDefinition.objects.get(), contestant=arena_factories.contestant()
     )
     assert [m["content"] for m in run.samples.first().messages] == ["shown", "shown", "w0"]

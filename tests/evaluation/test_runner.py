@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from arena.backends.base import BackendError, ErrorKind
-from evaluation import retrying, runner, tasks
+from evaluation import finishing, retrying, runner, runs, tasks
 from evaluation.importing import import_shipped
 from evaluation.models import Run, Sample, Score
 from tests import factories as arena_factories
@@ -49,7 +49,7 @@ def new_run(backend):
         contestant = contestant or arena_factories.contestant(
             endpoint=arena_factories.endpoint(base_url=backend.base_url), upstream_model=model
         )
-        return runner.create_run(
+        return runs.create_run(
             task=factories.task(factories.dataset(words), **task),
             contestant=contestant,
             limit=limit,
@@ -63,7 +63,7 @@ def work(run):
     """As workers do, until there is nothing to do."""
     while runner.run_shard(run_id=run.pk).samples:
         pass
-    runner.finish(run_id=run.pk)
+    finishing.finish(run_id=run.pk)
     run.refresh_from_db()
     return run
 
@@ -127,8 +127,8 @@ def test_epochs_are_reduced_to_one_score_an_item(new_run):
 
 def test_runs_of_the_same_question_have_the_same_fingerprint(new_run):
     first = new_run(words=["a", "b"])
-    again = runner.create_run(task=first.task, contestant=first.contestant)
-    partial = runner.create_run(task=first.task, contestant=first.contestant, limit=1)
+    again = runs.create_run(task=first.task, contestant=first.contestant)
+    partial = runs.create_run(task=first.task, contestant=first.contestant, limit=1)
     assert first.fingerprint == again.fingerprint != partial.fingerprint
 
 
@@ -196,8 +196,8 @@ def test_a_worker_that_has_lost_its_lease_does_not_overwrite(new_run, backend):
 @pytest.mark.parametrize(
     ("verb", "state", "samples"),
     [
-        (runner.pause, Run.State.PAUSED, {"pending": 3}),
-        (runner.cancel, Run.State.CANCELLED, {"skipped": 3}),
+        (runs.pause, Run.State.PAUSED, {"pending": 3}),
+        (runs.cancel, Run.State.CANCELLED, {"skipped": 3}),
     ],
 )
 def test_a_run_stops_in_the_middle_of_a_request(new_run, backend, verb, state, samples):
@@ -213,15 +213,15 @@ def test_a_run_stops_in_the_middle_of_a_request(new_run, backend, verb, state, s
     run.refresh_from_db()
     assert (run.state, states(run)) == (state, samples)
     assert runner.run_shard(run_id=run.pk).samples == 0
-    assert not runner.finish(run_id=run.pk)
+    assert not finishing.finish(run_id=run.pk)
 
 
 def test_a_paused_run_goes_on_where_it_was(new_run, backend):
     run = new_run()
     runner.run_shard(run_id=run.pk, size=10, seconds=0)
-    runner.pause(run=run)
+    runs.pause(run=run)
     assert runner.run_shard(run_id=run.pk).samples == 0
-    runner.resume(run=run)
+    runs.resume(run=run)
     assert work(run).done == 30
     assert len(backend.requests) == 30
 
@@ -262,7 +262,7 @@ def test_only_errors_are_retried(new_run, backend):
     run = new_run(words=["a", "b", "c"])
     run.samples.filter(item__position=1).update(state="error", error_kind="connect", attempts=8)
     assert work(run).state == Run.State.INCOMPLETE
-    assert runner.retry_errors(run=run) == 1
+    assert runs.retry_errors(run=run) == 1
     assert (run.state, run.primary_score) == (Run.State.QUEUED, None)
     assert work(run).state == Run.State.COMPLETED
     assert len(backend.requests) == 3
@@ -295,7 +295,7 @@ def test_a_run_stops_at_its_cost_cap(new_run, backend):
     )
     run = new_run(contestant=contestant, cost_cap=Decimal("0.000020"))
     runner.run_shard(run_id=run.pk, size=2, seconds=0)  # 2 × (7 × 1 + 3 × 2) USD per million tokens
-    assert runner.cost_so_far(run) == Decimal("0.000026")
+    assert runs.cost_so_far(run) == Decimal("0.000026")
     assert runner.run_shard(run_id=run.pk).samples == 0
     run.refresh_from_db()
     assert (run.state, len(backend.requests)) == (Run.State.PAUSED, 2)
@@ -322,11 +322,11 @@ def test_scoring_that_a_killed_worker_began_is_done_by_the_next(new_run):
     soon = timezone.now() + timedelta(minutes=1)
     Run.objects.filter(pk=run.pk).update(state="scoring", scoring_until=soon)
     assert runner.sweep() == []
-    assert not runner.finish(run_id=run.pk)
+    assert not finishing.finish(run_id=run.pk)
     Run.objects.filter(pk=run.pk).update(scoring_until=timezone.now() - timedelta(seconds=1))
     assert runner.sweep() == [run.pk]
-    assert runner.finish(run_id=run.pk)
-    assert not runner.finish(run_id=run.pk)
+    assert finishing.finish(run_id=run.pk)
+    assert not finishing.finish(run_id=run.pk)
     assert Score.objects.count() == 1
 
 
@@ -339,23 +339,23 @@ def test_a_run_that_cannot_be_scored_has_failed_for_a_reason(new_run):
 
 
 def test_what_cannot_be_run_is_refused_by_name(new_run):
-    with pytest.raises(runner.Refused, match="kind code"):
+    with pytest.raises(runs.Refused, match="kind code"):
         new_run(output_type="code", doc_to_target="", metric_list=[{"metric": "code"}])
-    with pytest.raises(runner.Refused, match="no endpoint"):
+    with pytest.raises(runs.Refused, match="no endpoint"):
         new_run(
             contestant=arena_factories.contestant(
                 endpoint=None, upstream_model="", status="imported"
             )
         )
     task = factories.task(dataset={"name": "elsewhere", "split": "test"})
-    with pytest.raises(runner.Refused, match="import it first"):
-        runner.create_run(task=task, contestant=arena_factories.contestant())
+    with pytest.raises(runs.Refused, match="import it first"):
+        runs.create_run(task=task, contestant=arena_factories.contestant())
 
 
 def test_verbs_are_refused_when_the_run_is_over(new_run):
     run = work(new_run(words=["a"]))
-    for verb in (runner.pause, runner.resume, runner.cancel):
-        with pytest.raises(runner.Refused, match="is completed"):
+    for verb in (runs.pause, runs.resume, runs.cancel):
+        with pytest.raises(runs.Refused, match="is completed"):
             verb(run=run)
 
 
@@ -364,7 +364,7 @@ def test_the_shipped_benchmark_runs(backend):
     contestant = arena_factories.contestant(
         endpoint=arena_factories.endpoint(base_url=backend.base_url), upstream_model="says:Paris."
     )
-    run = work(runner.create_run(task=task, contestant=contestant))
+    run = work(runs.create_run(task=task, contestant=contestant))
     assert (run.state, run.total, run.done) == (Run.State.COMPLETED, 60, 60)
     assert 0 < run.primary_score < 0.1
 

@@ -12,7 +12,7 @@ from django.core.management import BaseCommand, CommandError
 from tqdm import tqdm
 
 from arena.models import Contestant
-from evaluation import runner, statistics
+from evaluation import finishing, runner, runs, statistics
 from evaluation.benchmarks import shipped
 from evaluation.definitions.definition import from_json
 from evaluation.importing import ImportRefused, import_shipped
@@ -55,14 +55,14 @@ class Command(BaseCommand):
         definition = self._task(task, task_version)
         try:
             run = self._run(definition, contestant, limit, retry_errors)
-        except runner.Refused as refusal:
+        except runs.Refused as refusal:
             raise CommandError(str(refusal)) from None
         try:
             self._work(run)
         except KeyboardInterrupt:
             run.refresh_from_db()
             if run.state in (Run.State.QUEUED, Run.State.RUNNING):
-                runner.pause(run=run, reason="Ctrl-C")
+                runs.pause(run=run, reason="Ctrl-C")
             ended = run.samples.filter(state__in=[Sample.State.DONE, Sample.State.ERROR]).count()
             self.stdout.write(
                 f"Paused run {run.pk} at {ended} of {run.total}; the same command resumes it."
@@ -108,18 +108,18 @@ class Command(BaseCommand):
         )
         run = unfinished.order_by("-id").first()
         if run is None:
-            return runner.create_run(task=task, contestant=contestant, limit=limit)
+            return runs.create_run(task=task, contestant=contestant, limit=limit)
         if retry_errors:
-            runner.retry_errors(run=run)
+            runs.retry_errors(run=run)
         elif run.state in (Run.State.PAUSED, Run.State.DRAFT):
-            runner.resume(run=run)
+            runs.resume(run=run)
         self.stdout.write(f"Going on with run {run.pk}.")
         return run
 
     def _work(self, run: Run) -> None:
         definition = from_json(run.task.spec)
         running = _RunningScore()
-        for sample in runner.answered(run):
+        for sample in finishing.answered(run):
             running.add(_primary(definition, sample))
         ended = run.samples.filter(state__in=[Sample.State.DONE, Sample.State.ERROR]).count()
         with tqdm(
@@ -139,7 +139,7 @@ class Command(BaseCommand):
 
             while True:
                 shard = runner.run_shard(run_id=run.pk, on_sample=show)
-                runner.finish(run_id=run.pk)
+                finishing.finish(run_id=run.pk)
                 run.refresh_from_db()
                 if run.state not in (Run.State.QUEUED, Run.State.RUNNING, Run.State.SCORING):
                     return
@@ -151,7 +151,7 @@ class Command(BaseCommand):
 def _primary(definition: Any, sample: Sample) -> float | None:
     """For the running figure only: a response that cannot be scored is `finish`'s to report."""
     try:
-        scored = runner.score_sample(definition, sample).scores
+        scored = finishing.score_sample(definition, sample).scores
     except (ValueError, PatternTimedOut):
         return None
     return next((one.score.value for one in scored if one.metric == definition.primary), None)
