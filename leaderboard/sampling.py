@@ -18,6 +18,7 @@ from django.db.models.functions import TruncDate
 from arena.models import HIDDEN_STATUSES, Battle, Contestant, Vote
 from leaderboard.models import SamplingDay
 
+NUMBERS = ("sampled", "completed", "skipped", "votes", "held")
 COMPLETED = (Battle.State.READY, Battle.State.VOTED, Battle.State.REVEALED)
 
 
@@ -41,7 +42,7 @@ def add_up(since: date | None = None) -> int:
     """Add up the days from `since` on (all of them if None) anew. Returns the number of rows."""
     tallies: dict[tuple[int, date], _Tally] = defaultdict(_Tally)
     with transaction.atomic():
-        for contestant, day, state, reason, n in _battles(since):
+        for contestant, day, state, reason, n in _by_model(since, "state", "void_reason"):
             tally = tallies[contestant, day]
             tally.sampled += n
             if state in COMPLETED:
@@ -50,7 +51,9 @@ def add_up(since: date | None = None) -> int:
                 tally.skipped += n
             elif state == Battle.State.VOID:
                 tally.voided[reason] += n
-        for contestant, day, status, reason, n in _votes(since):
+        for contestant, day, status, reason, n in _by_model(
+            since, "vote__status", "vote__exclusion_reason", voted=True
+        ):
             tally = tallies[contestant, day]
             tally.votes += n
             if status == Vote.Status.HELD:
@@ -63,54 +66,41 @@ def add_up(since: date | None = None) -> int:
             replaced = replaced.filter(day__gte=since)
         replaced.delete()
         SamplingDay.objects.bulk_create(
-            SamplingDay(
-                contestant_id=contestant,
-                day=day,
-                sampled=tally.sampled,
-                completed=tally.completed,
-                skipped=tally.skipped,
-                voided=dict(tally.voided),
-                votes=tally.votes,
-                held=tally.held,
-                excluded=dict(tally.excluded),
-                weight=weights[contestant],
-            )
-            for (contestant, day), tally in sorted(tallies.items())
+            (
+                SamplingDay(
+                    contestant_id=contestant,
+                    day=day,
+                    voided=dict(tally.voided),
+                    excluded=dict(tally.excluded),
+                    weight=weights[contestant],
+                    **{name: getattr(tally, name) for name in NUMBERS},
+                )
+                for (contestant, day), tally in sorted(tallies.items())
+            ),
+            # Two workers may add up at once: the later one's rows stand.
+            update_conflicts=True,
+            unique_fields=["contestant", "day"],
+            update_fields=[*NUMBERS, "voided", "excluded", "weight"],
         )
     return len(tallies)
 
 
-def _since(since: date | None) -> datetime | None:
-    return None if since is None else datetime.combine(since, time.min, UTC)
-
-
-def _battles(since: date | None) -> Iterable[tuple[int, date, str, str, int]]:
-    """(contestant, day, state, void reason, battles) of this arena's own anonymous battles."""
-    own = Battle.objects.filter(mode=Battle.Mode.BATTLE, source=None)
-    if (moment := _since(since)) is not None:
-        own = own.filter(created_at__gte=moment)
+def _by_model(
+    since: date | None, *fields: str, voted: bool = False
+) -> Iterable[tuple[int, date, str, str, int]]:
+    """(contestant, day, two fields, battles): this arena's anonymous battles, by both sides."""
+    own = Battle.objects.filter(mode=Battle.Mode.BATTLE, source=None).order_by()
+    if since is not None:
+        own = own.filter(created_at__gte=datetime.combine(since, time.min, UTC))
+    if voted:
+        own = own.filter(vote__isnull=False)
     for side in ("contestant_a_id", "contestant_b_id"):
+        columns = (side, "day", *fields)
         yield from (
-            own.order_by()
-            .annotate(day=TruncDate("created_at", tzinfo=UTC))
-            .values(side, "day", "state", "void_reason")
+            own.annotate(day=TruncDate("created_at", tzinfo=UTC))
+            .values(*columns)
             .annotate(n=Count("id"))
-            .values_list(side, "day", "state", "void_reason", "n")
-        )
-
-
-def _votes(since: date | None) -> Iterable[tuple[int, date, str, str, int]]:
-    """(contestant, day of the battle, status, exclusion reason, votes)."""
-    own = Vote.objects.filter(battle__mode=Battle.Mode.BATTLE, battle__source=None)
-    if (moment := _since(since)) is not None:
-        own = own.filter(battle__created_at__gte=moment)
-    for side in ("battle__contestant_a_id", "battle__contestant_b_id"):
-        yield from (
-            own.order_by()
-            .annotate(day=TruncDate("battle__created_at", tzinfo=UTC))
-            .values(side, "day", "status", "exclusion_reason")
-            .annotate(n=Count("id"))
-            .values_list(side, "day", "status", "exclusion_reason", "n")
+            .values_list(*columns, "n")
         )
 
 
