@@ -125,6 +125,28 @@ class Run(models.Model):
     limit = models.PositiveIntegerField(
         null=True, blank=True, help_text="Only the first so many items; such a run is not ranked."
     )
+    judge = models.ForeignKey(
+        Contestant,
+        on_delete=models.PROTECT,
+        related_name="judged_runs",
+        null=True,
+        blank=True,
+        help_text="Who reads the answers, in tasks that need a judge.",
+    )
+    opponent = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        related_name="compared_runs",
+        null=True,
+        blank=True,
+        help_text="Whose answers a pairwise judge compares with; empty: the dataset's own.",
+    )
+    source = models.CharField(
+        max_length=100, blank=True, help_text="The program that ran it elsewhere; empty: this site."
+    )
+    use_cache = models.BooleanField(
+        default=False, help_text="Take an equal request's stored answer instead of asking again."
+    )
     spec_sha256 = models.CharField(max_length=64, help_text="Of the task as it was run.")
     fingerprint = models.CharField(max_length=64, help_text="Equal ones are comparable.")
     seed = models.BigIntegerField(null=True, blank=True, help_text="Of the first epoch.")
@@ -153,6 +175,10 @@ class Run(models.Model):
     scoring_until = models.DateTimeField(
         null=True, blank=True, help_text="The claim of the process that computes the scores."
     )
+    withdrawn_at = models.DateTimeField(
+        null=True, blank=True, help_text="No longer on the board; its page stays, with the reason."
+    )
+    withdrawn_reason = models.TextField(blank=True)
 
     objects = RunQuerySet.as_manager()
 
@@ -185,6 +211,11 @@ class Run(models.Model):
             models.CheckConstraint(
                 condition=Q(cost_cap__isnull=True) | Q(cost_cap__gt=0), name="run_cap_positive"
             ),
+            models.CheckConstraint(
+                condition=Q(withdrawn_at__isnull=True, withdrawn_reason="")
+                | (Q(withdrawn_at__isnull=False) & ~Q(withdrawn_reason="")),
+                name="run_withdrawn_with_a_reason",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -200,12 +231,18 @@ class SampleState(models.TextChoices):
 
 
 class Sample(models.Model):
-    """One item asked once; a second epoch of the item is another row."""
+    """One request: an item asked once. A second epoch, a second turn and each question to a judge
+    are rows of their own."""
 
     State = SampleState
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="samples")
     item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="samples")
     epoch = models.PositiveSmallIntegerField(default=1)
+    part = models.CharField(
+        max_length=20,
+        default="answer",
+        help_text="answer, or what is asked once that is there: a further turn, a judgement.",
+    )
     state = models.CharField(max_length=8, choices=State, default=State.PENDING)
     lease_owner = models.CharField(max_length=80, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
@@ -217,6 +254,7 @@ class Sample(models.Model):
     prompt_tokens = models.PositiveIntegerField(null=True, blank=True, help_text="As reported.")
     completion_tokens = models.PositiveIntegerField(null=True, blank=True)
     latency = models.FloatField(null=True, blank=True, help_text="Seconds of the last attempt.")
+    cached = models.BooleanField(default=False, help_text="Answered by the response cache.")
     error_kind = models.CharField(max_length=30, blank=True)
     error_detail = models.TextField(blank=True, help_text="Upstream text: for staff only.")
 
@@ -224,7 +262,7 @@ class Sample(models.Model):
         ordering = ["run", "epoch", "item"]
         constraints = [
             one_of("state", SampleState),
-            models.UniqueConstraint(fields=["run", "item", "epoch"], name="sample_once"),
+            models.UniqueConstraint(fields=["run", "item", "epoch", "part"], name="sample_once"),
             models.CheckConstraint(condition=Q(epoch__gte=1), name="sample_epoch_from_one"),
             models.CheckConstraint(
                 condition=(Q(state="leased", lease_until__isnull=False) & ~Q(lease_owner=""))
@@ -251,6 +289,21 @@ class Sample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id}/{self.item_id}/{self.epoch}"
+
+
+class CachedResponse(models.Model):
+    """What an endpoint answered to a request; used by runs that ask for it, and only by them."""
+
+    key = models.CharField(max_length=64, unique=True, help_text="SHA-256 of all that was sent.")
+    response = models.TextField(blank=True)
+    reasoning = models.TextField(blank=True)
+    finish_reason = models.CharField(max_length=20, blank=True)
+    prompt_tokens = models.PositiveIntegerField(null=True, blank=True)
+    completion_tokens = models.PositiveIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.key[:12]
 
 
 class Score(models.Model):

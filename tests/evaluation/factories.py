@@ -10,7 +10,7 @@ from django.utils import timezone
 from evaluation.definitions import parsing
 from evaluation.formats.items import item_hash
 from evaluation.importing import register_task
-from evaluation.models import Dataset, Item, Run, Sample, Score, TaskDefinition
+from evaluation.models import CachedResponse, Dataset, Item, Run, Sample, Score, TaskDefinition
 from tests import factories
 
 _numbers = itertools.count(1)
@@ -84,3 +84,7 @@ def score(**fields: Any) -> Score:
     return Score.objects.create(
         **{"scorer": "exact_match@1.0.0", "metric": "none/exact_match", "value": 1.0, **fields}
     )
+
+
+def cached_response(**fields: Any) -> CachedResponse:
+    return CachedResponse.objects.create(**{"key": f"{next(_numbers):064x}", **fields})

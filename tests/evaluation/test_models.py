@@ -56,8 +56,12 @@ IMPOSSIBLE = {
         change(running_run, scoring_until=timezone.now()),
     ],
     "run_cap_positive": [change(factories.run, cost_cap=0)],
+    "run_withdrawn_with_a_reason": [
+        change(factories.run, withdrawn_at=timezone.now()),
+        change(factories.run, withdrawn_reason="Wrong prompts"),
+    ],
     "sample_state_known": [change(factories.sample, state="lost")],
-    "sample_once": [twice(factories.sample, "run", "item", "epoch")],
+    "sample_once": [twice(factories.sample, "run", "item", "epoch", "part")],
     "sample_epoch_from_one": [change(factories.sample, epoch=0)],
     "sample_lease_has_an_owner_and_an_end": [
         change(leased_sample, lease_owner=""),
@@ -90,6 +94,7 @@ def test_a_valid_row_of_every_kind_is_accepted():
     running_run()
     factories.finished_run(primary_score=0.5)
     factories.score()
+    factories.cached_response()
     assert all(model.objects.exists() for model in apps.get_app_config("evaluation").get_models())
 
 
