@@ -294,13 +294,16 @@ class Sample(models.Model):
 class CachedResponse(models.Model):
     """What an endpoint answered to a request; used by runs that ask for it, and only by them."""
 
-    key = models.CharField(max_length=64, unique=True, help_text="SHA-256 of all that was sent.")
+    key = models.CharField(max_length=64, help_text="SHA-256 of all that was sent.")
     response = models.TextField(blank=True)
     reasoning = models.TextField(blank=True)
     finish_reason = models.CharField(max_length=20, blank=True)
     prompt_tokens = models.PositiveIntegerField(null=True, blank=True)
     completion_tokens = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["key"], name="cached_response_once")]
 
     def __str__(self) -> str:
         return self.key[:12]

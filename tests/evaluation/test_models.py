@@ -75,6 +75,7 @@ IMPOSSIBLE = {
         change(factories.sample, error_kind="context"),
     ],
     "sample_response_when_done": [change(factories.sample, response="Yes")],
+    "cached_response_once": [twice(factories.cached_response, "key")],
     "score_once": [twice(factories.score, "sample", "scorer", "metric")],
 }
 
