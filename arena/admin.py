@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet, URLField
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.defaultfilters import pluralize
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
+from django.utils.text import Truncator
 from django.views.decorators.debug import sensitive_post_parameters
 
-from arena import health, registration, votes
+from arena import breakers, health, registration, reliability, votes
 from arena.backends.base import BackendError
 from arena.backends.registry import ADAPTERS
 from arena.battles import Refused
 from arena.keys import KeyUnreadable
-from arena.models import Answer, Battle, Contestant, Endpoint, Turn, Vote
+from arena.models import Answer, Battle, Breaker, Contestant, Endpoint, Turn, UpstreamRequest, Vote
 
 admin.site.site_header = "Arena administration"
 admin.site.site_title = "Arena"
@@ -66,6 +69,7 @@ class EndpointForm(forms.ModelForm):
         fields = (
             "name", "kind", "base_url", "enabled",
             "connect_timeout", "first_token_timeout", "gap_timeout", "total_timeout",
+            "evaluation_concurrency", "requests_per_minute", "tokens_per_minute",
         )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -118,10 +122,14 @@ class ContestantInline(ReadOnly, admin.TabularInline):
 @admin.register(Endpoint)
 class EndpointAdmin(admin.ModelAdmin):
     form = EndpointForm
-    list_display = ("name", "kind", "base_url", "api_key_hint", "enabled", "probe_link")
+    list_display = (
+        "name", "health_now", "kind", "base_url", "api_key_hint", "enabled", "probe_link",
+    )  # fmt: skip
     list_filter = ("kind", "enabled")
+    list_select_related = ("breaker",)
     search_fields = ("name", "base_url")
     readonly_fields = ("api_key_hint",)
+    actions = ("take_back",)
     inlines = (ContestantInline,)
     fieldsets = (
         (None, {"fields": ("name", "kind", "base_url", "enabled")}),
@@ -136,10 +144,17 @@ class EndpointAdmin(admin.ModelAdmin):
                 ),
             },
         ),
+        (
+            "Limits of benchmark runs",
+            {
+                "classes": ("collapse",),
+                "fields": ("evaluation_concurrency", "requests_per_minute", "tokens_per_minute"),
+            },
+        ),
     )
     add_fieldsets = (
         (None, {"fields": ("name", "kind", "base_url", "new_api_key")}),
-        fieldsets[2],
+        *fieldsets[2:],
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: Endpoint | None = None) -> Any:
@@ -149,7 +164,7 @@ class EndpointAdmin(admin.ModelAdmin):
             return (
                 self.fieldsets[0],
                 ("API key", {"fields": ("api_key_hint",)}),
-                self.fieldsets[2],
+                *self.fieldsets[2:],
             )
         return self.fieldsets
 
@@ -160,6 +175,28 @@ class EndpointAdmin(admin.ModelAdmin):
     @method_decorator(sensitive_post_parameters("new_api_key"))
     def changeform_view(self, *args: Any, **kwargs: Any) -> Any:
         return super().changeform_view(*args, **kwargs)
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        changelist = super().get_changelist_instance(request)
+        changelist.result_list = list(changelist.result_list)
+        _look_after(changelist.result_list)
+        return changelist
+
+    @admin.display(description="Health, last 24 h")
+    def health_now(self, endpoint: Endpoint) -> str:
+        return render_to_string("admin/arena/endpoint/_health.html", {"endpoint": endpoint})
+
+    @admin.action(description="Take back into battles now", permissions=["change"])
+    def take_back(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
+        back = [endpoint for endpoint in queryset if breakers.close(endpoint=endpoint)]
+        for endpoint in back:
+            self.log_change(request, endpoint, "Taken back into battles.")
+        names = ", ".join(endpoint.name for endpoint in back)
+        self.message_user(
+            request,
+            f"Back in battles: {names}." if back else "None of them was out of battles.",
+            messages.SUCCESS if back else messages.WARNING,
+        )
 
     @admin.display(description="Test")
     def probe_link(self, endpoint: Endpoint) -> str:
@@ -225,6 +262,10 @@ class EndpointAdmin(admin.ModelAdmin):
             target = endpoint.target()
             if model:
                 context["probe"] = health.probe_now(target, model)
+                if context["probe"].ok and breakers.close(endpoint=endpoint, model=model):
+                    self.message_user(
+                        request, "It was out of battles, and is back in them.", messages.SUCCESS
+                    )
             listed = health.model_names(target)
         except (BackendError, KeyUnreadable) as error:
             # Listing models is a courtesy; servers that cannot do it still answer chats.
@@ -251,6 +292,55 @@ class EndpointAdmin(admin.ModelAdmin):
         return redirect("admin:arena_contestant_change", contestant.pk)
 
 
+def _look_after(endpoints: Sequence[Endpoint]) -> None:
+    """Give each endpoint what its health column shows, in two queries for all."""
+    hours = reliability.last_hours([endpoint.pk for endpoint in endpoints])
+    models: dict[int, list[Contestant]] = defaultdict(list)
+    for contestant in (
+        Contestant.objects.filter(endpoint__in=endpoints)
+        .filter(breaker__in=Breaker.objects.blocking())
+        .select_related("breaker")
+    ):
+        assert contestant.endpoint_id is not None
+        models[contestant.endpoint_id].append(contestant)
+    for endpoint in endpoints:
+        endpoint.health = _Health(  # type: ignore[attr-defined]
+            getattr(endpoint, "breaker", None), models[endpoint.pk], hours[endpoint.pk]
+        )
+
+
+class _Health:
+    """The health column of one endpoint, as the template draws it."""
+
+    def __init__(
+        self, breaker: Breaker | None, models: list[Contestant], hours: list[reliability.Hour]
+    ) -> None:
+        self.models = models
+        self.breaker = breaker if breaker and breaker.is_blocking else None
+        self.answered = sum(hour.answered for hour in hours)
+        self.failed = sum(hour.failed for hour in hours)
+        most = max((hour.answered + hour.failed for hour in hours), default=0) or 1
+        self.bars = [
+            _Bar(4 * place, SPARK_HEIGHT * hour.failed / most, SPARK_HEIGHT * hour.answered / most)
+            for place, hour in enumerate(hours)
+        ]
+
+
+SPARK_HEIGHT = 20
+
+
+class _Bar:
+    """One hour: what failed stands at the bottom, what was answered on top of it."""
+
+    def __init__(self, x: int, failed: float, answered: float) -> None:
+        self.x = x
+        # A single failure among thousands must still be seen.
+        self.failed = max(failed, 2.0) if failed else 0.0
+        self.answered = min(answered, SPARK_HEIGHT - self.failed)
+        self.failed_y = SPARK_HEIGHT - self.failed
+        self.answered_y = self.failed_y - self.answered
+
+
 def _model_rows(endpoint: Endpoint, listed: list[str]) -> list[dict[str, Any]]:
     """The models an endpoint lists and those already registered, each with its contestant."""
     known: dict[str, Contestant] = {}
@@ -265,6 +355,24 @@ def _probe_link(endpoint_id: int) -> str:
     return format_html(
         '<a href="{}">Probe</a>', reverse("admin:arena_endpoint_probe", args=[endpoint_id])
     )
+
+
+@admin.register(UpstreamRequest)
+class UpstreamRequestAdmin(ReadOnly, admin.ModelAdmin):
+    """What endpoints said when they failed stands here, and on no page of a reader."""
+
+    list_display = (
+        "at", "outcome", "said", "contestant", "endpoint", "purpose", "first_token_ms",
+        "duration_ms",
+    )  # fmt: skip
+    list_filter = ("outcome", "purpose", "endpoint")
+    list_select_related = ("endpoint", "contestant")
+    date_hierarchy = "at"
+    show_full_result_count = False
+
+    @admin.display(description="What it said")
+    def said(self, request: UpstreamRequest) -> str:
+        return Truncator(request.detail).chars(80) or "–"
 
 
 @admin.register(Contestant)

@@ -1,4 +1,4 @@
-"""The asyncio owner of the streams: one task a side, checkpoints, Stop, retries, the last word.
+"""The asyncio owner of the streams: one task a side, checkpoints, Stop, failures, the last word.
 
 Owned by the web process, not by a socket: a browser that goes away and comes back finds its turn
 where it is. One `Generation` per event loop.
@@ -7,9 +7,10 @@ where it is. One `Generation` per event loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +18,9 @@ from typing import Any
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import Error as DatabaseError
+from django.utils import timezone
 
-from arena import battles
+from arena import battles, breakers
 from arena.backends.base import (
     BackendError,
     ChatRequest,
@@ -35,26 +37,23 @@ from arena.backends.base import (
 from arena.backends.client import BackendClient
 from arena.backends.guard import AddressPolicy
 from arena.battles import CUT_NOTICE, STOPPED_NOTICE, VOID_MESSAGES, StartedTurn
+from arena.failures import ANSWERED, CANCELLED, OF_THE_MODEL, Rule, Then, rule_for
+from arena.keys import KeyUnreadable
 from arena.live import Ended, LiveSide, LiveTurn, SideState
-from arena.models import Answer, Battle
+from arena.models import Answer, Battle, UpstreamRequest
 from arena.rendering import render
 
 log = logging.getLogger(__name__)
 
-# Before any text was shown, these are worth a second try at the same endpoint.
-RETRIED_ONCE = {
-    ErrorKind.CONNECT,
-    ErrorKind.UNAVAILABLE,
-    ErrorKind.EMPTY,
-    ErrorKind.PROTOCOL,
-    ErrorKind.DISCONNECTED,
-    ErrorKind.UPSTREAM,
-}
 RETRY_DELAY = 0.25  # seconds, plus jitter
+# A side is replaced by another draw so many times, and only so many seconds after it first failed.
+MAX_SWAPS, SWAP_SECONDS = 2, 30.0
 VOID_REASONS = {
-    ErrorKind.CONTEXT_LENGTH: Battle.VoidReason.TOO_LONG,
-    ErrorKind.CONTENT_FILTER: Battle.VoidReason.DECLINED,
+    Then.REPLACE: Battle.VoidReason.FAILED,  # by nobody, or it had begun to speak
+    Then.TOO_LONG: Battle.VoidReason.TOO_LONG,
+    Then.DECLINED: Battle.VoidReason.DECLINED,
 }
+MAX_UNSAVED_LOG = 1_000  # attempts remembered while the database is away
 CHARS_PER_TOKEN = 4  # to estimate what a provider does not report
 
 
@@ -67,6 +66,8 @@ class OwnedSide:
     messages: list[Message]
     saved: int = -1  # characters in the database; -1 before the first checkpoint
     task: asyncio.Task[None] | None = None
+    swaps: int = 0
+    first_failure: float | None = None  # of this side in this turn, on the loop's clock
 
     def row(self) -> dict[str, Any] | None:
         """What a checkpoint has to save, None when nothing is new."""
@@ -85,7 +86,8 @@ class OwnedTurn:
     task: asyncio.Task[None] | None = None
     stopping: bool = False
     deserted_since: float | None = None
-    errors: list[ErrorKind] = field(default_factory=list)
+    void_reason: str = ""  # why a side has given up
+    failed: set[int] = field(default_factory=set)  # models that could not answer
 
     def stop(self) -> None:
         """Keep what was shown, close the upstream connections."""
@@ -102,6 +104,8 @@ class Generation:
         self._client = client
         self._turns: dict[str, OwnedTurn] = {}
         self._checkpointer: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()  # no turn runs, and the last checkpoint is due at once
+        self._log: list[UpstreamRequest] = []  # attempts to be saved with the next checkpoint
         # One thread: a hostile answer may keep it busy for a second, never the event loop.
         self._renderer = ThreadPoolExecutor(1, thread_name_prefix="render")
 
@@ -137,14 +141,18 @@ class Generation:
             turn.stop()
         return turn is not None
 
-    async def close(self) -> None:
-        """The process ends: save what was said. Running turns become void, not orphans."""
+    async def close(self, drain: float = 0) -> None:
+        """The process ends. What runs may go on for `drain` seconds: its readers see the rest
+        through another process. Then what was said is saved: turns become void, not orphans."""
         tasks = [turn.task for turn in self._turns.values() if turn.task]
+        if tasks and drain > 0:
+            await asyncio.wait(tasks, timeout=drain)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._closing.set()
         if self._checkpointer:
-            self._checkpointer.cancel()
+            await asyncio.gather(self._checkpointer, return_exceptions=True)
         await self._client.aclose()
         self._renderer.shutdown(wait=False, cancel_futures=True)
 
@@ -181,11 +189,8 @@ class Generation:
 
     async def _verdict(self, turn: OwnedTurn) -> str:
         """Why the turn is void; empty when both sides may be compared."""
-        if turn.errors:
-            return next(
-                (VOID_REASONS[kind] for kind in turn.errors if kind in VOID_REASONS),
-                Battle.VoidReason.FAILED,
-            )
+        if turn.void_reason:
+            return turn.void_reason
         if turn.stopping:
             if not all(side.live.text.strip() for side in turn.sides.values()):
                 return Battle.VoidReason.STOPPED
@@ -196,32 +201,88 @@ class Generation:
         return ""
 
     async def _answer(self, turn: OwnedTurn, side: OwnedSide) -> None:
-        """Ask one model until it has answered or failed for good."""
+        """Ask one model, perhaps twice, and then another, until one has answered or none can."""
+        side.live.enter(SideState.STARTING)
+        tries = 0  # of the model that is asked at present
         while True:
+            tries += 1
             side.answer.attempts += 1
             try:
                 await self._stream(turn, side)
                 return
             except BackendError as error:
-                side.answer.error_kind = error.kind
-                side.answer.error_detail = error.detail[:2_000].replace("\x00", "\ufffd")
-                log.warning("%s: %s", side.answer.contestant, error)
-                nothing_shown = not side.live.text
-                if error.kind in RETRIED_ONCE and nothing_shown and side.answer.attempts == 1:
-                    side.live.state = SideState.RETRYING
-                    turn.live.changed()
-                    await asyncio.sleep(RETRY_DELAY * (1 + random.random()))  # noqa: S311
-                    continue
-                side.live.state = SideState.FAILED
-                turn.errors.append(error.kind)
-                # The battle is void now: the other side's tokens would be paid for nothing.
-                for other in turn.sides.values():
-                    if other is not side and other.task:
-                        other.task.cancel()
+                await self._note_failure(turn, side, error)
+                rule = rule_for(error)
+                if not side.live.text:
+                    if rule.retried and tries == 1:
+                        side.live.enter(SideState.RETRYING)
+                        turn.live.changed()
+                        await asyncio.sleep(RETRY_DELAY * (1 + random.random()))  # noqa: S311
+                        continue
+                    if rule.then is Then.REPLACE and await self._replace(turn, side, error.kind):
+                        tries = 0
+                        continue
+                self._give_up(turn, side, rule)
                 return
+
+    async def _note_failure(self, turn: OwnedTurn, side: OwnedSide, error: BackendError) -> None:
+        """For the administrator, and for the next draw: here the upstream's words stay."""
+        answer = side.answer
+        answer.error_kind = error.kind
+        answer.error_detail = error.detail[: breakers.MAX_DETAIL].replace("\x00", "\ufffd")
+        turn.failed.add(answer.contestant_id)
+        if side.first_failure is None:
+            side.first_failure = asyncio.get_running_loop().time()
+        log.warning("%s: %s", answer.contestant, error)
+        request = _attempt(side, error.kind, answer.error_detail)
+        answered, self._log = self._log, []  # before this one, as they came
+        try:
+            await database_sync_to_async(_record)(answered, request, error)
+        except DatabaseError:
+            log.exception("cannot log a failure of %s", answer.contestant)
+
+    async def _replace(self, turn: OwnedTurn, side: OwnedSide, kind: ErrorKind) -> bool:
+        """Draw another model in the place of one that has shown nothing. Readers cannot tell."""
+        assert side.first_failure is not None
+        waited = asyncio.get_running_loop().time() - side.first_failure
+        if side.swaps >= MAX_SWAPS or waited > SWAP_SECONDS:
+            return False
+        try:
+            drawn = await database_sync_to_async(battles.replace_side)(
+                turn_id=turn.started.turn.pk,
+                slot=side.live.slot,
+                failed=frozenset(turn.failed),
+                endpoint_down=kind not in OF_THE_MODEL,
+            )
+        except DatabaseError:
+            log.exception("cannot replace a side of %s", turn.live.battle)
+            return False
+        if drawn is None:
+            return False
+        side.swaps += 1
+        side.answer.contestant = drawn
+        side.live.enter(SideState.SWAPPED)
+        turn.live.changed()
+        return True
+
+    def _give_up(self, turn: OwnedTurn, side: OwnedSide, rule: Rule) -> None:
+        side.live.enter(SideState.FAILED)
+        if not turn.void_reason:
+            turn.void_reason = VOID_REASONS[rule.then]
+            if rule.then is Then.REPLACE and all(
+                other.first_failure is not None and not other.live.text
+                for other in turn.sides.values()
+            ):
+                turn.void_reason = Battle.VoidReason.BUSY
+        # The battle is void now: the other side's tokens would be paid for nothing.
+        for other in turn.sides.values():
+            if other is not side and other.task:
+                other.task.cancel()
 
     async def _stream(self, turn: OwnedTurn, side: OwnedSide) -> None:
         answer, live = side.answer, side.live
+        # Nothing of an attempt that failed belongs to the next one.
+        answer.first_token_ms, answer.reasoning, answer.citations = None, "", []
         loop = asyncio.get_running_loop()
         began = loop.time()
         request = ChatRequest(
@@ -233,7 +294,12 @@ class Generation:
         reason = None
         endpoint = answer.contestant.endpoint
         assert endpoint is not None, "only contestants with an endpoint are drawn"
-        stream = self._client.stream_chat(endpoint.target(), request)
+        try:
+            target = endpoint.target()
+        except KeyUnreadable as error:
+            answer.duration_ms = 0
+            raise BackendError(ErrorKind.AUTHENTICATION, str(error)) from error
+        stream = self._client.stream_chat(target, request)
         try:
             async for event in stream:
                 match event:
@@ -256,6 +322,10 @@ class Generation:
                         answer.upstream_id = id[:200]
                     case Finish(finish, _):
                         reason = finish
+        except asyncio.CancelledError:
+            answer.duration_ms = round(1000 * (loop.time() - began))
+            self._log.append(_attempt(side, CANCELLED))
+            raise
         finally:
             await stream.aclose()
             answer.duration_ms = round(1000 * (loop.time() - began))
@@ -266,13 +336,14 @@ class Generation:
             raise BackendError(ErrorKind.EMPTY, "no visible text")
         answer.finish_reason = reason or FinishReason.OTHER
         answer.error_kind = answer.error_detail = ""
+        self._log.append(_attempt(side, ANSWERED))
         await self._complete(turn, side, CUT_NOTICE if reason == FinishReason.LENGTH else None)
 
     async def _complete(self, turn: OwnedTurn, side: OwnedSide, notice: str | None) -> None:
         loop = asyncio.get_running_loop()
         side.live.html = await loop.run_in_executor(self._renderer, render, side.live.text)
         side.live.notice = notice
-        side.live.state = SideState.COMPLETE
+        side.live.enter(SideState.COMPLETE)
         turn.live.changed()
 
     # --- the database --------------------------------------------------------------------------
@@ -306,34 +377,68 @@ class Generation:
 
     async def _checkpoint_while_running(self) -> None:
         """Save running turns, see who asked to stop, and cancel what nobody reads any more."""
-        while self._turns:
-            await asyncio.sleep(settings.CHECKPOINT_INTERVAL)
+        while self._turns or self._log:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), settings.CHECKPOINT_INTERVAL)
             turns = {turn.started.turn.pk: turn for turn in self._turns.values()}
             rows = {
                 pk: [row for side in turn.sides.values() if (row := side.row())]
                 for pk, turn in turns.items()
             }
+            attempts, self._log = self._log, []
             try:
-                stops = await database_sync_to_async(battles.checkpoint)(rows)
+                checkpoint = await database_sync_to_async(_save_progress)(rows, attempts)
             except DatabaseError:
                 log.exception("checkpoint failed; the next one tries again")
+                if self._closing.is_set():
+                    return  # there is no next one: what is lost is a log
+                self._log = [*attempts, *self._log][-MAX_UNSAVED_LOG:]
                 for turn in turns.values():
                     for side in turn.sides.values():
                         side.saved = -1
                 continue
-            for pk in stops:
+            for pk in checkpoint.stop:
                 turns[pk].stop()
-            self._stop_deserted(turns.values())
+            self._stop_deserted(turns, checkpoint.watched)
 
-    def _stop_deserted(self, turns: Iterable[OwnedTurn]) -> None:
+    def _stop_deserted(self, turns: Mapping[int, OwnedTurn], watched: Collection[int]) -> None:
         now = asyncio.get_running_loop().time()
-        for turn in turns:
-            if turn.live.readers:
+        for pk, turn in turns.items():
+            if turn.live.readers or pk in watched:
                 turn.deserted_since = None
             elif turn.deserted_since is None:
                 turn.deserted_since = now
             elif now - turn.deserted_since > settings.READER_GRACE_SECONDS and not turn.stopping:
                 turn.stop()
+
+
+def _save_progress(
+    rows: Mapping[int, list[dict[str, Any]]], attempts: list[UpstreamRequest]
+) -> battles.Checkpoint:
+    checkpoint = battles.checkpoint(rows) if rows else battles.Checkpoint(set(), set())
+    if attempts:
+        breakers.record(attempts)
+    return checkpoint
+
+
+def _record(answered: list[UpstreamRequest], failure: UpstreamRequest, error: BackendError) -> None:
+    breakers.record(answered)
+    breakers.record_failure(failure, error)
+
+
+def _attempt(side: OwnedSide, outcome: str, detail: str = "") -> UpstreamRequest:
+    answer = side.answer
+    return UpstreamRequest(
+        endpoint=answer.contestant.endpoint,
+        contestant=answer.contestant,
+        purpose=UpstreamRequest.Purpose.BATTLE,
+        at=timezone.now(),
+        outcome=outcome,
+        first_token_ms=answer.first_token_ms,
+        duration_ms=answer.duration_ms or 0,
+        output_tokens=answer.output_tokens if outcome == ANSWERED else None,
+        detail=detail,
+    )
 
 
 def _messages(started: StartedTurn, slot: str) -> list[Message]:
@@ -374,5 +479,5 @@ def current() -> Generation:
 async def shutdown() -> None:
     global _current
     if _current is not None:
-        await _current[1].close()
+        await _current[1].close(settings.DRAIN_SECONDS)
         _current = None

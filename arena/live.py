@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from arena import states
 from arena.rendering import BlockRenderer
 
 ServerEvent = dict[str, Any]
@@ -20,10 +21,17 @@ ServerEvent = dict[str, Any]
 
 class SideState(StrEnum):
     QUEUED = "queued"
+    STARTING = "starting"
     STREAMING = "streaming"
     RETRYING = "retrying"
+    SWAPPED = "swapped"
     COMPLETE = "complete"
     FAILED = "failed"
+
+
+# A reader cannot tell these apart: somebody is being asked once more.
+TRYING_AGAIN = (SideState.RETRYING, SideState.SWAPPED)
+SILENT = (SideState.QUEUED, SideState.STARTING, *TRYING_AGAIN)
 
 
 @dataclass(slots=True)
@@ -41,8 +49,16 @@ class LiveSide:
         """What is not yet a finished block, as plain text."""
         return self._renderer.tail
 
+    def enter(self, state: SideState) -> None:
+        """The owner's way on, step by step. Raises states.Forbidden."""
+        states.ANSWER.check(self.state, state)
+        self.state = state
+
     def append(self, text: str) -> None:
-        self.state = SideState.STREAMING
+        if self.state is not SideState.STREAMING:
+            if self.state not in SILENT:
+                raise states.Forbidden(f"text after the end of an answer ({self.state})")
+            self.state = SideState.STREAMING  # a mirror may have missed the steps before
         self.text += text
         self.blocks += self._renderer.feed(text)
 
@@ -135,9 +151,9 @@ class _Cursor:
         cursor must not move with it."""
         side = self._side
         events: list[ServerEvent] = []
-        if side.state == SideState.RETRYING != self._state:
+        if side.state in TRYING_AGAIN and self._state not in TRYING_AGAIN:
             events.append({"type": "slot.retrying", "slot": side.slot})
-        if side.text and self._state in (SideState.QUEUED, SideState.RETRYING):
+        if side.text and self._state in SILENT:
             events.append({"type": "slot.started", "slot": side.slot})
         if side.state == SideState.COMPLETE != self._state:
             events.append(

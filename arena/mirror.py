@@ -1,17 +1,26 @@
-"""A turn that another process streams, or that is over, seen through the database."""
+"""A turn that another process streams, or that is over, seen through the database.
+
+Whoever looks also notices when the owner has died, so that a reader gets a verdict even where no
+worker is alive to sweep.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 from channels.db import database_sync_to_async
 from django.conf import settings
+from django.db import Error as DatabaseError
 
+from arena import battles
 from arena.battles import CUT_NOTICE, STOPPED_NOTICE, VOID_MESSAGES
 from arena.live import Ended, LiveTurn, ServerEvent, SideState
 from arena.models import Answer, Battle, Turn
 from arena.rendering import render
+
+log = logging.getLogger(__name__)
 
 
 def notice_of(answer: Answer) -> str | None:
@@ -35,7 +44,7 @@ def _copy(turn: Turn, live: LiveTurn) -> None:
         side = live.sides[answer.slot]
         if len(answer.text) > len(side.text):
             side.append(answer.text[len(side.text) :])
-        if answer.state == Answer.State.COMPLETE:
+        if answer.state == Answer.State.COMPLETE and side.state is not SideState.COMPLETE:
             side.html = render(answer.text)
             side.notice = notice_of(answer)
             side.state = SideState.COMPLETE
@@ -52,8 +61,15 @@ def _copy(turn: Turn, live: LiveTurn) -> None:
     live.changed()
 
 
-def _refresh(battle: str, live: LiveTurn) -> None:
-    _copy(_latest_turn(battle), live)
+def _refresh(battle: str, live: LiveTurn, watching: bool) -> None:
+    turn = _latest_turn(battle)
+    if turn.state == Turn.State.RUNNING:
+        if battles.is_orphaned(turn):
+            battles.end_orphaned_turns()
+            turn = _latest_turn(battle)
+        elif watching:
+            battles.watch(turn_id=turn.pk)
+    _copy(turn, live)
 
 
 async def follow(battle: str) -> AsyncIterator[ServerEvent]:
@@ -74,6 +90,15 @@ async def follow(battle: str) -> AsyncIterator[ServerEvent]:
 
 
 async def _poll(battle: str, live: LiveTurn) -> None:
+    loop = asyncio.get_running_loop()
+    watched = -battles.WATCH_INTERVAL
     while live.ended is None:
-        await database_sync_to_async(_refresh)(battle, live)
+        watching = loop.time() - watched >= battles.WATCH_INTERVAL
+        if watching:
+            watched = loop.time()
+        try:
+            await database_sync_to_async(_refresh)(battle, live, watching)
+        except DatabaseError:
+            # The reader has waited for the answer so far; the database comes back too.
+            log.exception("cannot look at battle %s; the next look tries again", battle)
         await asyncio.sleep(settings.CHECKPOINT_INTERVAL)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 from django.utils.text import slugify
 
@@ -36,6 +36,10 @@ def one_of(field: str, choices: type[models.TextChoices]) -> models.CheckConstra
     )
 
 
+def above_zero_or_empty(field: str) -> Q:
+    return Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__gt": 0})
+
+
 class Endpoint(models.Model):
     """A server that answers chat requests in one provider's dialect."""
 
@@ -49,6 +53,26 @@ class Endpoint(models.Model):
     first_token_timeout = models.FloatField(default=30, validators=[MinValueValidator(0.1)])
     gap_timeout = models.FloatField(default=20, validators=[MinValueValidator(0.1)])
     total_timeout = models.FloatField(default=180, validators=[MinValueValidator(0.1)])
+    # Of benchmark runs only: battles have limits of their own.
+    evaluation_concurrency = models.PositiveIntegerField(
+        "requests at once",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Requests of benchmark runs at once; empty: the setting's.",
+    )
+    requests_per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Of benchmark runs; empty: no limit.",
+    )
+    tokens_per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Of benchmark runs; empty: no limit.",
+    )
     local = models.BooleanField(
         default=False, editable=False, help_text="Served by this machine's `make run`."
     )
@@ -61,7 +85,13 @@ class Endpoint(models.Model):
                 condition=Q(connect_timeout__gt=0, first_token_timeout__gt=0)
                 & Q(gap_timeout__gt=0, total_timeout__gt=0),
                 name="endpoint_timeouts_positive",
-            )
+            ),
+            models.CheckConstraint(
+                condition=above_zero_or_empty("evaluation_concurrency")
+                & above_zero_or_empty("requests_per_minute")
+                & above_zero_or_empty("tokens_per_minute"),
+                name="endpoint_limits_positive",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -113,13 +143,21 @@ class ContestantQuerySet(models.QuerySet["Contestant"]):
         """Ids of those that are not public."""
         return list(self.filter(status__in=HIDDEN_STATUSES).values_list("pk", flat=True))
 
-    def drawable(self) -> ContestantQuerySet:
-        """Those a battle may be drawn from now."""
+    def in_battles(self) -> ContestantQuerySet:
+        """Those that the administrator wants to be drawn."""
         return self.filter(
             status__in=[Contestant.Status.ACTIVE, Contestant.Status.PREVIEW],
             endpoint__enabled=True,
             weight__gt=0,
         ).select_related("endpoint")
+
+    def drawable(self) -> ContestantQuerySet:
+        """Those a battle may be drawn from now: no breaker is open for them."""
+        out = Breaker.objects.blocking()
+        return self.in_battles().filter(
+            ~Exists(out.filter(endpoint=OuterRef("endpoint"))),
+            ~Exists(out.filter(contestant=OuterRef("pk"))),
+        )
 
 
 class ContestantStatus(models.TextChoices):
@@ -214,6 +252,123 @@ class Contestant(models.Model):
         return slug
 
 
+class BreakerQuerySet(models.QuerySet["Breaker"]):
+    def blocking(self) -> BreakerQuerySet:
+        """Those that keep models out of battles now."""
+        return self.filter(
+            Q(state=Breaker.State.OPEN) | Q(state=Breaker.State.PAUSED, until__gt=timezone.now())
+        )
+
+    def due(self) -> BreakerQuerySet:
+        """Those whose next probe is due."""
+        return self.filter(state=Breaker.State.OPEN, until__lte=timezone.now())
+
+
+class BreakerState(models.TextChoices):
+    CLOSED = "closed", "In battles"
+    OPEN = "open", "Out of battles"
+    PAUSED = "paused", "Paused, as it asked"
+
+
+class Breaker(models.Model):
+    """Whether an endpoint, or one model of it, is kept out of battles: the same for all processes.
+
+    A row appears with the first failure and stays, so that a second outage soon after the first
+    is known as such.
+    """
+
+    State = BreakerState
+    endpoint = models.OneToOneField(
+        Endpoint, on_delete=models.CASCADE, related_name="breaker", null=True, blank=True
+    )
+    contestant = models.OneToOneField(
+        Contestant, on_delete=models.CASCADE, related_name="breaker", null=True, blank=True
+    )
+    state = models.CharField(max_length=6, choices=State, default=State.CLOSED)
+    reason = models.CharField(max_length=24, blank=True, help_text="The kind of the last failure.")
+    detail = models.TextField(blank=True, help_text="Upstream words: for the administrator only.")
+    since = models.DateTimeField(default=timezone.now, help_text="The last change of state.")
+    until = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Open: the next probe, or none before an administrator has looked. "
+        "Paused: the end of the pause.",
+    )
+    openings = models.PositiveSmallIntegerField(
+        default=0, help_text="In a row, without a long healthy time between them."
+    )
+
+    objects = BreakerQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            one_of("state", BreakerState),
+            models.CheckConstraint(
+                condition=Q(endpoint__isnull=False, contestant__isnull=True)
+                | Q(endpoint__isnull=True, contestant__isnull=False),
+                name="breaker_of_one_thing",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="closed", until__isnull=True)
+                | Q(state="paused", until__isnull=False)
+                | Q(state="open"),
+                name="breaker_end_fits_its_state",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="closed") | ~Q(reason=""), name="breaker_open_for_a_reason"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.endpoint or self.contestant}: {self.state}"
+
+    @property
+    def is_blocking(self) -> bool:
+        """Whether it keeps models out of battles now; the same as `blocking` for many."""
+        if self.state == Breaker.State.PAUSED:
+            return self.until is not None and self.until > timezone.now()
+        return self.state == Breaker.State.OPEN
+
+
+class RequestPurpose(models.TextChoices):
+    BATTLE = "battle", "Battle"
+    PROBE = "probe", "Probe"
+
+
+class UpstreamRequest(models.Model):
+    """One attempt to get an answer from an endpoint, and what came of it. Pruned after a time."""
+
+    Purpose = RequestPurpose
+    endpoint = models.ForeignKey(
+        Endpoint, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    contestant = models.ForeignKey(
+        Contestant, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    purpose = models.CharField(max_length=6, choices=Purpose)
+    at = models.DateTimeField(default=timezone.now, help_text="When it ended.")
+    outcome = models.CharField(max_length=24, help_text="answered, cancelled or a kind of failure.")
+    first_token_ms = models.PositiveIntegerField(null=True, blank=True)
+    duration_ms = models.PositiveIntegerField()
+    output_tokens = models.PositiveIntegerField(null=True, blank=True)
+    detail = models.TextField(blank=True, help_text="Upstream words: for the administrator only.")
+
+    class Meta:
+        ordering = ["-at", "-id"]
+        constraints = [
+            one_of("purpose", RequestPurpose),
+            models.CheckConstraint(condition=~Q(outcome=""), name="upstreamrequest_has_an_outcome"),
+        ]
+        indexes = [
+            models.Index(fields=["endpoint", "-at"], name="request_of_endpoint"),
+            models.Index(fields=["contestant", "-at"], name="request_of_contestant"),
+            models.Index(fields=["at"], name="request_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contestant_id} {self.at:%Y-%m-%d %H:%M:%S}: {self.outcome}"
+
+
 class Voter(models.Model):
     """Somebody with a browser. Knows no name and no address."""
 
@@ -253,6 +408,7 @@ class VoidReason(models.TextChoices):
     DECLINED = "declined", "The request was declined"
     INTERRUPTED = "interrupted", "The server was interrupted"
     STOPPED = "stopped", "Stopped before both models had answered"
+    BUSY = "busy", "Neither side could answer"
 
 
 class Battle(models.Model):
@@ -279,6 +435,12 @@ class Battle(models.Model):
     sampler = models.CharField(max_length=30, blank=True, help_text="Name and version.")
     swapped_sides = models.BooleanField(
         default=False, help_text="The fair coin: the first model drawn sits on the right."
+    )
+    swapped = models.BooleanField(
+        default=False,
+        db_default=False,  # the release before this one, still running, does not know it
+        help_text="A model that failed was replaced by another draw; probability and sampler are "
+        "of the pair that was served, given that the failed one was not to be had.",
     )
     parameters = models.JSONField(default=dict, help_text="What both models were asked with.")
     pacing = models.CharField(max_length=10, default="raw")
@@ -357,6 +519,9 @@ class Turn(models.Model):
     state = models.CharField(max_length=8, choices=State, default=State.RUNNING)
     stop_requested = models.BooleanField(default=False)
     heartbeat_at = models.DateTimeField(help_text="Last sign of the process that owns the streams.")
+    watched_at = models.DateTimeField(
+        null=True, blank=True, help_text="Last sign of a reader at another process than the owner."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -379,6 +544,7 @@ class AnswerState(models.TextChoices):
     STARTING = "starting", "Starting"
     STREAMING = "streaming", "Streaming"
     RETRYING = "retrying", "Retrying"
+    SWAPPED = "swapped", "Another model was drawn"
     COMPLETE = "complete", "Complete"
     FAILED = "failed", "Failed"
 

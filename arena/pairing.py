@@ -47,3 +47,19 @@ def draw(weights: Mapping[int, float], rng: random.Random) -> Draw:
     swapped = rng.random() < 0.5
     left, right = (second, first) if swapped else (first, second)
     return Draw(left, right, pair_probability(positive, first, second), swapped)
+
+
+def redraw(weights: Mapping[int, float], kept: int, rng: random.Random) -> tuple[int, float]:
+    """Another model to meet `kept`, by the same rule, and the probability of the new pair.
+
+    `weights` holds `kept`, and no longer the models that failed. A pair
+    drawn among all, in which the failed model was replaced so, comes exactly as often as `draw`
+    gives it among the others: of two models drawn one after the other, each in proportion to its
+    weight, leaving one out and going on is the same as never having had it. So the probability is
+    that of the pair given that the failed models were not to be had. Raises TooFewContestants.
+    """
+    rest = {model: weight for model, weight in weights.items() if weight > 0 and model != kept}
+    if not rest:
+        raise TooFewContestants
+    other = rng.choices(list(rest), list(rest.values()))[0]
+    return other, pair_probability({**rest, kept: weights[kept]}, kept, other)

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from arena import breakers
 from arena.backends.base import BackendError
 from arena.backends.guard import AddressPolicy, is_public
 from arena.backends.registry import ADAPTERS
@@ -60,15 +61,19 @@ def save_endpoint(endpoint: Endpoint, *, new_api_key: str = "", erase_key: bool 
     A key was given for one scheme, host and port. Pointing the endpoint elsewhere must not send
     it there (CVE-2026-41487), so it goes unless a new one comes with the change.
     """
-    erased = False
+    moved = erased = False
     if endpoint.pk:
         before = Endpoint.objects.select_for_update().get(pk=endpoint.pk)
+        moved = (before.kind, before.base_url) != (endpoint.kind, endpoint.base_url)
         erased = before.origin != endpoint.origin and bool(before.api_key_sealed)
     if new_api_key:
         endpoint.set_api_key(new_api_key)
     elif erased or erase_key:
         endpoint.set_api_key("")
     endpoint.save()
+    if moved or new_api_key:
+        # What failed was the old address, or the old key.
+        breakers.close(endpoint=endpoint)
     return erased and not new_api_key
 
 
@@ -129,6 +134,8 @@ def register_local_model(
         name=f"local: {name}", kind="openai", local=True,
         # A small machine answers slowly, and a busy one sends nothing until a slot is free.
         first_token_timeout=120, gap_timeout=60, total_timeout=300,
+        # A benchmark run leaves the other slot to battles.
+        evaluation_concurrency=1,
     )  # fmt: skip
     endpoint.base_url = base_url
     endpoint.enabled = True

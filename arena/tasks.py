@@ -1,10 +1,23 @@
 """What Celery runs for the arena. Each body is one call of a verb."""
 
-from celery import shared_task
+from datetime import timedelta
 
-from arena import battles
+from celery import shared_task
+from django.conf import settings
+
+from arena import battles, breakers, health
 
 
 @shared_task
 def end_orphaned_turns() -> int:
     return battles.end_orphaned_turns()
+
+
+@shared_task
+def send_due_probes() -> int:
+    return health.send_due_probes()
+
+
+@shared_task
+def prune_requests() -> int:
+    return breakers.prune(older_than=timedelta(days=settings.REQUEST_LOG_DAYS))

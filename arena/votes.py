@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
+from arena import states
 from arena.battles import Refused
 from arena.models import Battle, Vote, Voter
 
@@ -54,7 +55,7 @@ def cast(
         exclusion_reason="" if rated else Vote.Exclusion.NAMES_SHOWN,
         tally_due=rated,
     )
-    battle.state = Battle.State.VOTED
+    battle.state = states.BATTLE.check(battle.state, Battle.State.VOTED)
     battle.save(update_fields=["state"])
     return vote
 

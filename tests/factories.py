@@ -7,7 +7,17 @@ from typing import Any
 
 from django.utils import timezone
 
-from arena.models import Answer, Battle, Contestant, Endpoint, Source, Turn, Vote, Voter
+from arena.models import (
+    Answer,
+    Battle,
+    Contestant,
+    Endpoint,
+    Source,
+    Turn,
+    UpstreamRequest,
+    Vote,
+    Voter,
+)
 
 _numbers = itertools.count(1)
 
@@ -40,6 +50,19 @@ def contestant(**fields: Any) -> Contestant:
         **fields,
     }
     return Contestant.objects.create(**fields)
+
+
+def upstream_request(outcome: str = "answered", **fields: Any) -> UpstreamRequest:
+    """One attempt to ask a model, at the model's endpoint."""
+    if "contestant" not in fields:
+        fields["contestant"] = contestant()
+    fields = {
+        "endpoint": fields["contestant"].endpoint,
+        "purpose": UpstreamRequest.Purpose.BATTLE,
+        "duration_ms": 1_000,
+        **fields,
+    }
+    return UpstreamRequest.objects.create(outcome=outcome, **fields)
 
 
 def voter(**fields: Any) -> Voter:

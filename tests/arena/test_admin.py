@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.core import serializers
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from arena import votes
 from arena.backends.registry import ADAPTERS
-from arena.models import Battle, Contestant, Endpoint, Vote
+from arena.models import Battle, Breaker, Contestant, Endpoint, Vote
 from tests import factories, scripted_backend
 
 pytestmark = pytest.mark.django_db
@@ -289,6 +293,105 @@ def test_the_list_says_who_is_in_battles_and_leads_to_the_probe(admin_client):
 
 
 # --- battles and votes -------------------------------------------------------------------------
+
+
+# --- health ------------------------------------------------------------------------------------
+
+
+def out_of_battles(**fields):
+    """A contestant whose endpoint is out of battles."""
+    contestant = factories.contestant(**fields.pop("contestant", {}))
+    breaker = {"state": "open", "reason": "unavailable", **fields}
+    Breaker.objects.create(endpoint=contestant.endpoint, **breaker)
+    return contestant
+
+
+def list_of_endpoints(client):
+    return client.get(reverse("admin:arena_endpoint_changelist"))
+
+
+def test_the_list_draws_the_last_day_of_each_endpoint(admin_client):
+    model = factories.contestant()
+    for outcome in ("answered", "answered", "stalled", "cancelled"):
+        factories.upstream_request(outcome, contestant=model)
+    factories.endpoint()
+    page = list_of_endpoints(admin_client).content.decode()
+    assert "Last 24 hours: 2 answered, 1 failed" in page
+    assert "1 of 3 failed" in page
+    assert "not asked" in page
+    bars = re.findall(r'<rect class="arena-spark-(\w+)"[^>]* height="([\d.]+)"', page)
+    assert {kind: float(height) for kind, height in bars if kind != "nothing"} == {
+        "answered": pytest.approx(13.3), "failed": pytest.approx(6.7),
+    }  # fmt: skip
+
+
+def test_the_list_says_who_is_out_of_battles_and_why(admin_client):
+    soon = timezone.now() + timedelta(minutes=5)
+    out_of_battles(until=soon)
+    out_of_battles(reason="tls")
+    out_of_battles(state="paused", reason="rate_limited", until=soon)
+    missing = factories.contestant()
+    Breaker.objects.create(contestant=missing, state="open", reason="not_found", until=soon)
+    page = list_of_endpoints(admin_client).content.decode()
+    for words in ("until a probe is answered", "Out until you act", "Paused until"):
+        assert page.count(words) == 1
+    assert f"{missing.name} out" in page
+
+
+def test_a_pause_that_is_over_is_no_longer_shown(admin_client):
+    ago = timezone.now() - timedelta(seconds=1)
+    out_of_battles(state="paused", reason="rate_limited", until=ago)
+    assert "Paused" not in list_of_endpoints(admin_client).content.decode()
+
+
+def test_the_health_of_many_endpoints_costs_no_more_queries(
+    admin_client, django_assert_max_num_queries
+):
+    for _ in range(3):
+        factories.upstream_request(contestant=out_of_battles())
+    with CaptureQueriesContext(connection) as few:
+        list_of_endpoints(admin_client)
+    for _ in range(10):
+        factories.upstream_request(contestant=out_of_battles())
+    with django_assert_max_num_queries(len(few)):
+        list_of_endpoints(admin_client)
+
+
+def test_an_endpoint_is_taken_back_into_battles_with_a_trace(admin_client):
+    model = out_of_battles(reason="tls")
+    form = {"action": "take_back", "_selected_action": [model.endpoint_id]}
+    page = admin_client.post(reverse("admin:arena_endpoint_changelist"), form, follow=True)
+    assert f"Back in battles: {model.endpoint.name}." in page.content.decode()
+    assert list(Contestant.objects.drawable()) == [model]
+    assert LogEntry.objects.get().change_message == "Taken back into battles."
+    again = admin_client.post(reverse("admin:arena_endpoint_changelist"), form, follow=True)
+    assert "None of them was out of battles." in again.content.decode()
+
+
+def test_who_may_only_look_takes_nothing_back(staff):
+    model = out_of_battles()
+    client = staff("view_endpoint")
+    form = {"action": "take_back", "_selected_action": [model.endpoint_id]}
+    client.post(reverse("admin:arena_endpoint_changelist"), form)
+    assert not Contestant.objects.drawable().exists()
+
+
+@pytest.mark.parametrize(("script", "back"), [("says:Hello", True), ("status:500", False)])
+def test_a_probe_that_is_answered_ends_the_absence(admin_client, backend, script, back):
+    endpoint = factories.endpoint(base_url=backend.base_url)
+    model = out_of_battles(contestant={"endpoint": endpoint, "upstream_model": script})
+    url = reverse("admin:arena_endpoint_probe", args=[endpoint.pk])
+    page = admin_client.post(url, {"model": script}).content.decode()
+    assert ("is back in them" in page) is back
+    assert Contestant.objects.drawable().filter(pk=model.pk).exists() is back
+
+
+def test_what_an_endpoint_said_stands_in_the_log(admin_client):
+    request = factories.upstream_request("unavailable", detail="CUDA out of memory " * 20)
+    page = admin_client.get(reverse("admin:arena_upstreamrequest_changelist")).content.decode()
+    assert "CUDA out of memory" in page
+    url = reverse("admin:arena_upstreamrequest_change", args=[request.pk])
+    assert request.detail in admin_client.get(url).content.decode()
 
 
 @pytest.mark.parametrize("make", [factories.battle, factories.vote])

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from arena import battles, pairing
+from arena import battles, pairing, states
 from arena.battles import Refused
 from arena.models import Answer, Battle, Turn
 from tests import factories
@@ -172,7 +172,17 @@ def test_a_turn_whose_owner_is_gone_becomes_void(two_models, settings):
     assert battles.end_orphaned_turns() == 1
     battle = Battle.objects.get()
     assert (battle.state, battle.void_reason) == ("void", Battle.VoidReason.INTERRUPTED)
+    assert {a.state for a in Answer.objects.all()} == {Answer.State.FAILED}
     assert battles.end_orphaned_turns() == 0
+
+
+def test_a_battle_with_a_side_that_failed_is_never_ready(two_models):
+    started = opened()
+    for answer in started.answers.values():
+        answer.state, answer.error_kind = Answer.State.FAILED, "stalled"
+    with pytest.raises(states.Forbidden):
+        battles.finish_turn(turn_id=started.turn.pk, answers=list(started.answers.values()))
+    assert state_of(started.battle) == Battle.State.STREAMING
 
 
 def test_a_turn_that_still_beats_is_left_alone(two_models, settings):
@@ -215,14 +225,14 @@ def test_a_late_checkpoint_changes_nothing(two_models, settings):
 def test_a_checkpoint_saves_what_there_is(two_models):
     started = opened()
     row = {"id": started.answers["b"].pk, "state": "streaming", "text": "Half an ans"}
-    assert battles.checkpoint({started.turn.pk: [row]}) == set()
+    assert battles.checkpoint({started.turn.pk: [row]}).stop == set()
     assert [a.text for a in Answer.objects.order_by("slot")] == ["", "Half an ans"]
 
 
 def test_a_checkpoint_tells_the_owner_who_asked_to_stop(two_models):
     one, other = opened(), opened()
     battles.request_stop(public_id=one.battle.public_id)
-    assert battles.checkpoint({one.turn.pk: [], other.turn.pk: []}) == {one.turn.pk}
+    assert battles.checkpoint({one.turn.pk: [], other.turn.pk: []}).stop == {one.turn.pk}
 
 
 def test_a_stop_after_the_end_is_not_kept_for_the_next_turn(two_models):
@@ -230,7 +240,96 @@ def test_a_stop_after_the_end_is_not_kept_for_the_next_turn(two_models):
     finished(started)
     battles.request_stop(public_id=started.battle.public_id)
     again = battles.take_turn(battle_id=started.battle.pk, prompt="More?")
-    assert battles.checkpoint({again.turn.pk: []}) == set()
+    assert battles.checkpoint({again.turn.pk: []}).stop == set()
+
+
+# --- replacing a side --------------------------------------------------------------------------
+
+
+def replaced(started, slot="a", endpoint_down=True, **more):
+    failed = {started.answers[slot].contestant_id, *more.pop("also", ())}
+    return battles.replace_side(
+        turn_id=started.turn.pk, slot=slot, failed=failed, endpoint_down=endpoint_down
+    )
+
+
+def test_a_replaced_side_is_part_of_the_battle_as_it_was_served(two_models):
+    started = opened()
+    kept = started.answers["b"].contestant
+    third = factories.contestant()
+    assert replaced(started) == third
+    battle = Battle.objects.get()
+    assert (battle.contestant_a, battle.contestant_b) == (third, kept)
+    assert (battle.swapped, battle.sampler, battle.pair_probability) == (True, pairing.SAMPLER, 1)
+    assert Answer.objects.get(slot="a").contestant == third
+    assert Answer.objects.get(slot="a").state == Answer.State.SWAPPED
+
+
+def test_with_two_models_nobody_is_left_to_replace_one(two_models):
+    started = opened()
+    assert replaced(started) is None
+    assert not Battle.objects.get().swapped
+
+
+def test_another_endpoint_is_preferred_when_one_is_down(two_models):
+    started = opened()
+    down = started.answers["a"].contestant.endpoint
+    beside = factories.contestant(endpoint=down, weight=1e9)
+    elsewhere = factories.contestant()
+    assert replaced(started) == elsewhere
+    assert replaced(started, also=[elsewhere.pk]) == beside
+
+
+def test_a_model_that_is_missing_may_be_replaced_by_its_neighbour(two_models):
+    started = opened()
+    beside = factories.contestant(endpoint=started.answers["a"].contestant.endpoint, weight=1e12)
+    factories.contestant()
+    assert replaced(started, endpoint_down=False) == beside
+
+
+def test_only_who_may_be_drawn_replaces(two_models):
+    started = opened()
+    factories.contestant(status="draft")
+    factories.contestant(endpoint=factories.endpoint(enabled=False))
+    assert replaced(started) is None
+
+
+def test_a_battle_that_is_over_or_named_has_nobody_replaced(two_models):
+    over, skipped, named = opened(), opened(), opened()
+    for _ in range(3):
+        factories.contestant()
+    finished(over)
+    battles.abandon(battle_id=skipped.battle.pk)
+    Battle.objects.filter(pk=named.battle.pk).update(mode=Battle.Mode.SIDE_BY_SIDE)
+    for started in (over, skipped, named):
+        assert replaced(started) is None
+    assert not Battle.objects.filter(swapped=True).exists()
+
+
+def test_models_that_have_spoken_are_not_replaced(two_models):
+    first = opened()
+    finished(first)
+    factories.contestant()
+    assert replaced(battles.take_turn(battle_id=first.battle.pk, prompt="More?")) is None
+
+
+# --- readers elsewhere -------------------------------------------------------------------------
+
+
+def test_the_owner_is_told_of_readers_at_other_processes(two_models):
+    read, unread = opened(), opened()
+    battles.watch(turn_id=read.turn.pk)
+    checkpoint = battles.checkpoint({read.turn.pk: [], unread.turn.pk: []})
+    assert checkpoint.watched == {read.turn.pk}
+    Turn.objects.update(watched_at=timezone.now() - 2 * battles.WATCHED_FOR)
+    assert battles.checkpoint({read.turn.pk: []}).watched == set()
+
+
+def test_the_owner_stops_paying_for_a_turn_that_was_ended_elsewhere(two_models, settings):
+    started = opened()
+    silence(started.turn, settings.ORPHAN_SECONDS + 1)
+    battles.end_orphaned_turns()
+    assert battles.checkpoint({started.turn.pk: []}).stop == {started.turn.pk}
 
 
 # --- skip and reveal ---------------------------------------------------------------------------

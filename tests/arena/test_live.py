@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from arena import states
 from arena.live import Ended, LiveTurn, SideState
 
 
@@ -247,3 +248,32 @@ async def test_a_reader_who_leaves_is_no_longer_counted(turn):
     turn.end(Ended())
     await rest(other)
     assert turn.readers == 0
+
+
+# --- the states of a side ----------------------------------------------------------------------
+
+
+async def test_a_replacement_looks_like_a_retry(turn):
+    reader = turn.follow(0)
+    await anext(reader)
+    side = turn.sides["a"]
+    for state in (SideState.STARTING, SideState.RETRYING, SideState.SWAPPED, SideState.SWAPPED):
+        side.enter(state)
+        turn.changed()
+    assert await anext(reader) == {"type": "slot.retrying", "slot": "a"}
+    side.enter(SideState.RETRYING)
+    say(turn, "a", "At last")
+    turn.end(Ended())
+    assert types(await rest(reader)) == ["slot.started", "slot.delta", "battle.ready"]
+
+
+def test_a_side_goes_its_way_and_no_other(turn):
+    side = turn.sides["a"]
+    side.enter(SideState.STARTING)
+    side.append("Red")
+    with pytest.raises(states.Forbidden):
+        side.enter(SideState.RETRYING)
+    side.enter(SideState.COMPLETE)
+    with pytest.raises(states.Forbidden):
+        side.append("and more")
+    assert side.text == "Red"

@@ -6,7 +6,16 @@ import pytest
 from django.apps import apps
 from django.db import IntegrityError, models, transaction
 
-from arena.models import Answer, Battle, Contestant, Endpoint, Turn, Vote, Voter
+from arena.models import (
+    Answer,
+    Battle,
+    Breaker,
+    Contestant,
+    Endpoint,
+    Turn,
+    Vote,
+    Voter,
+)
 from tests import factories
 from tests.impossible import change, declared, each, twice
 
@@ -51,6 +60,18 @@ def imported_contestant():
     return factories.contestant(status="imported", endpoint=None, upstream_model="")
 
 
+def breaker(**fields):
+    return Breaker.objects.create(**({"endpoint": factories.endpoint()} | fields))
+
+
+def breaker_of_a_model():
+    return breaker(endpoint=None, contestant=factories.contestant())
+
+
+def request():
+    return factories.upstream_request()
+
+
 def the_same_vote_imported_again():
     first = factories.imported_battle()
     factories.imported_battle(source=first.source, external_id=first.external_id)
@@ -62,6 +83,10 @@ IMPOSSIBLE = {
         change(factories.endpoint, **{f"{name}_timeout": seconds})
         for name in ("connect", "first_token", "gap", "total")
         for seconds in (0, -1)
+    ],
+    "endpoint_limits_positive": [
+        change(factories.endpoint, **{name: 0})
+        for name in ("evaluation_concurrency", "requests_per_minute", "tokens_per_minute")
     ],
     "contestant_status_known": [change(factories.contestant, status="famous")],
     "contestant_weight_not_negative": [change(factories.contestant, weight=-0.5)],
@@ -114,6 +139,23 @@ IMPOSSIBLE = {
         change(factories.vote, **{**counted, "status": "held"}),
         change(factories.vote, **{**counted, "status": "excluded", "exclusion_reason": "x"}),
     ],
+    "breaker_state_known": [change(breaker, state="ajar")],
+    "breaker_of_one_thing": [
+        lambda: breaker(contestant=factories.contestant()),
+        lambda: breaker(endpoint=None),
+    ],
+    "breaker_end_fits_its_state": [
+        change(breaker, until="2026-01-01T00:00Z"),
+        change(breaker, state="paused", reason="rate_limited"),
+    ],
+    "breaker_open_for_a_reason": [
+        change(breaker, state="open"),
+        change(breaker, state="paused", until="2026-01-01T00:00Z"),
+    ],
+    "upstreamrequest_purpose_known": [change(request, purpose="fun")],
+    "upstreamrequest_has_an_outcome": [change(request, outcome="")],
+    "Breaker.endpoint": [twice(breaker, "endpoint_id")],
+    "Breaker.contestant": [twice(breaker_of_a_model, "contestant_id")],
     "Endpoint.name": [twice(factories.endpoint, "name")],
     "Contestant.name": [twice(factories.contestant, "name")],
     "Contestant.slug": [twice(factories.contestant, "slug")],

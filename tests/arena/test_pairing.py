@@ -67,3 +67,39 @@ def test_a_model_of_weight_zero_is_never_drawn():
 def test_fewer_than_two_models_cannot_meet(weights):
     with pytest.raises(pairing.TooFewContestants):
         pairing.draw(weights, random.Random(5))
+
+
+# --- replacing a model that failed -------------------------------------------------------------
+
+
+def test_a_model_is_replaced_in_proportion_to_the_weights_of_the_rest():
+    rng = random.Random(6)
+    drawn = Counter(pairing.redraw({1: 5.0, 2: 1.0, 3: 3.0}, 1, rng)[0] for _ in range(8_000))
+    assert set(drawn) == {2, 3}
+    assert drawn[3] / 8_000 == pytest.approx(0.75, abs=0.02)
+
+
+def test_the_probability_of_a_served_pair_holds_when_failed_models_are_replaced():
+    """Of all battles in which model 4 cannot answer, as if it had never been there."""
+    weights = {1: 5.0, 2: 1.0, 3: 2.0, 4: 4.0}
+    rest = {model: weight for model, weight in weights.items() if model != 4}
+    rng = random.Random(7)
+    served: Counter[frozenset[int]] = Counter()
+    for _ in range(20_000):
+        draw = pairing.draw(weights, rng)
+        pair = {draw.left, draw.right}
+        if 4 in pair:
+            (kept,) = pair - {4}
+            other, probability = pairing.redraw(rest, kept, rng)
+            pair = {kept, other}
+            assert probability == pytest.approx(pairing.pair_probability(rest, kept, other))
+        served[frozenset(pair)] += 1
+    for pair in combinations(rest, 2):
+        share = served[frozenset(pair)] / 20_000
+        assert share == pytest.approx(pairing.pair_probability(rest, *pair), abs=0.012)
+
+
+@pytest.mark.parametrize("weights", [{1: 1.0}, {1: 1.0, 2: 0.0}])
+def test_nobody_is_left_to_replace_a_model(weights):
+    with pytest.raises(pairing.TooFewContestants):
+        pairing.redraw(weights, 1, random.Random(8))

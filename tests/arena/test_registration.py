@@ -6,7 +6,8 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from arena import registration
-from arena.models import Contestant, Endpoint
+from arena.local_models.catalogue import SLOTS
+from arena.models import Breaker, Contestant, Endpoint
 from tests import factories
 
 SECRET = "sk-0123456789abcdef"
@@ -185,6 +186,11 @@ def test_a_local_model_keeps_its_votes_when_it_comes_back_on_another_port():
 
 
 @pytest.mark.django_db
+def test_benchmark_runs_leave_a_slot_of_a_local_model_to_battles():
+    assert start_local(5001).endpoint.evaluation_concurrency < SLOTS
+
+
+@pytest.mark.django_db
 def test_a_local_model_that_was_paused_stays_paused():
     Contestant.objects.filter(pk=start_local(5001).pk).update(status="paused")
     assert start_local(5002).status == Contestant.Status.PAUSED
@@ -196,3 +202,18 @@ def test_an_endpoint_of_somebody_else_is_not_disabled_with_the_local_ones():
     start_local(5001)
     registration.disable_local_models()
     assert list(Endpoint.objects.filter(enabled=True)) == [other]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "fields", [{"base_url": "http://127.0.0.1:10/v1"}, {"new_api_key": "sk-new"}]
+)
+def test_an_endpoint_that_was_mended_is_back_in_battles(fields):
+    contestant = factories.contestant()
+    endpoint = contestant.endpoint
+    Breaker.objects.create(endpoint=endpoint, state="open", reason="authentication")
+    registration.save_endpoint(endpoint)
+    assert not Contestant.objects.drawable().exists()  # nothing has changed
+    endpoint.base_url = fields.get("base_url", endpoint.base_url)
+    registration.save_endpoint(endpoint, new_api_key=fields.get("new_api_key", ""))
+    assert list(Contestant.objects.drawable()) == [contestant]

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 
 import pytest
 from channels.db import database_sync_to_async as in_database
+from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import RequestFactory
 
-from arena import generation, voters
+from arena import generation, mirror, voters
 from arena.consumers import BattleConsumer
-from arena.models import Answer, Battle, Contestant, Turn
+from arena.models import Answer, Battle, Breaker, Contestant, Endpoint, Turn, UpstreamRequest
 from tests import factories
 from tests.scripted_backend import ScriptedBackend
 from tests.websocket import TestSocket
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+FAILED = "One of the two models could not answer. This battle does not count."
 
 
 @pytest.fixture
@@ -189,9 +193,9 @@ async def test_stop_before_both_have_spoken_leaves_nothing_to_vote_on(models, pa
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("status:500", "One of the two models could not answer. This battle does not count."),
-        ("empty", "One of the two models could not answer. This battle does not count."),
-        ("dies", "One of the two models could not answer. This battle does not count."),
+        ("status:500", FAILED),
+        ("empty", FAILED),
+        ("dies", FAILED),
         ("filtered", "This request was declined."),
     ],
 )
@@ -209,6 +213,202 @@ async def test_a_side_that_fails_before_text_is_tried_once_more(models, page):
     assert len(of(events, "slot.retrying")) == 1
     assert events[-1]["type"] == "battle.ready"
     assert sorted(a.attempts for a in await saved()) == [1, 2]
+
+
+# --- failures before any text ------------------------------------------------------------------
+
+
+@pytest.fixture
+def drawn_first(backend, quick):
+    """Makes two contestants that are drawn before any other, each at an endpoint of its own."""
+
+    def make(*scripts: str):
+        return [
+            factories.contestant(
+                endpoint=factories.endpoint(base_url=backend.base_url, first_token_timeout=0.3),
+                upstream_model=script,
+                name=f"FIRST-{number}-{script}",
+                weight=1e12,
+            )
+            for number, script in enumerate(scripts)
+        ]
+
+    return lambda *scripts: in_database(make)(*scripts)
+
+
+async def log_of_requests():
+    def look():
+        return Counter(UpstreamRequest.objects.values_list("contestant__upstream_model", "outcome"))
+
+    return await in_database(look)()
+
+
+@pytest.mark.parametrize(
+    ("script", "asked"),
+    [
+        ("status:500", 2),
+        ("empty", 2),
+        ("status:401", 1),
+        ("status:429", 1),
+        ("status:302", 1),
+        ("silent", 1),
+    ],
+)
+async def test_a_side_that_shows_nothing_is_replaced_in_silence(
+    models, drawn_first, page, script, asked
+):
+    await drawn_first(script, "says:Fine")
+    await models("says:Spare")
+    events = await page.ask()
+    assert events[-1]["type"] == "battle.ready"
+    assert sorted(e["html"].strip() for e in of(events, "slot.completed")) == [
+        "<p>Fine</p>",
+        "<p>Spare</p>",
+    ]
+    battle = await Battle.objects.select_related("contestant_a", "contestant_b").aget()
+    assert battle.swapped
+    pair = {battle.contestant_a.upstream_model, battle.contestant_b.upstream_model}
+    assert pair == {"says:Fine", "says:Spare"}
+    served = {a.contestant_id for a in await saved()}
+    assert served == {battle.contestant_a_id, battle.contestant_b_id}
+    assert {"type", "slot"} == set().union(*(e.keys() for e in of(events, "slot.retrying")))
+    await generation.shutdown()  # writes the log
+    counts = await log_of_requests()
+    assert sum(n for (model, _), n in counts.items() if model == script) == asked
+
+
+async def test_the_stored_probability_is_that_of_the_pair_that_was_served(
+    models, drawn_first, page
+):
+    await drawn_first("status:500", "says:Fine")
+    await models("says:One", "says:Two", "says:Three")
+    await page.ask()
+    battle = await Battle.objects.aget()
+    # Without the one that failed, the other first one meets each of the three alike.
+    assert battle.pair_probability == pytest.approx(1 / 3)
+
+
+async def test_two_sides_may_be_replaced(models, drawn_first, page):
+    await drawn_first("status:500", "status:401")
+    await models("says:One", "says:Two")
+    events = await page.ask()
+    assert events[-1]["type"] == "battle.ready"
+    battle = await Battle.objects.select_related("contestant_a", "contestant_b").aget()
+    pair = {battle.contestant_a.upstream_model, battle.contestant_b.upstream_model}
+    assert pair == {"says:One", "says:Two"}
+
+
+async def test_a_side_is_replaced_twice_and_not_a_third_time(models, drawn_first, page, backend):
+    await drawn_first("says:Fine", "status:401")
+    for status in (402, 403, 404, 410):
+        await models(f"status:{status}")
+    events = await page.ask()
+    assert events[-1] == {"type": "battle.void", "message": FAILED}
+    assert len([r for r in backend.requests if r["model"] != "says:Fine"]) == 3
+
+
+async def test_a_side_is_not_replaced_when_it_first_failed_long_ago(
+    models, drawn_first, page, monkeypatch
+):
+    monkeypatch.setattr(generation, "SWAP_SECONDS", 0.1)  # a retry takes longer
+    await drawn_first("status:500", "says:Fine")
+    await models("says:Spare")
+    events = await page.ask()
+    assert events[-1] == {"type": "battle.void", "message": FAILED}
+
+
+async def test_a_model_that_has_spoken_in_the_battle_is_not_replaced(models, page):
+    await models("fails-after:1", "says:Fine")
+    first = await page.ask()
+    assert first[-1]["type"] == "battle.ready"
+    await models("says:Spare")
+    second = await page.ask("Again", battle=first[0]["battle"])
+    assert second[-1] == {"type": "battle.void", "message": FAILED}
+
+
+async def test_when_neither_side_can_answer_the_arena_is_busy(models, page):
+    await models("status:500", "status:503")
+    events = await page.ask()
+    assert events[-1]["type"] == "battle.void"
+    assert events[-1]["message"] == "Busy, please retry in 60 s."
+    assert (await Battle.objects.aget()).void_reason == Battle.VoidReason.BUSY
+
+
+async def test_a_text_that_is_too_long_for_one_model_is_not_tried_on_others(models, page):
+    await models("status:413", "says:Fine", "says:Spare")
+    await in_database(
+        lambda: Contestant.objects.filter(upstream_model="status:413").update(weight=1e12)
+    )()
+    events = await page.ask()
+    assert events[-1] == {
+        "type": "battle.void",
+        "message": "Your text is too long for one of the models.",
+    }
+
+
+async def test_a_side_that_fails_after_text_voids_the_battle(models, drawn_first, page):
+    await drawn_first("dies", "says:Fine")
+    await models("says:Spare")
+    events = await page.ask()
+    assert events[-1] == {"type": "battle.void", "message": FAILED}
+    battle = await Battle.objects.aget()
+    assert (battle.state, battle.swapped) == (Battle.State.VOID, False)
+
+
+async def test_what_a_failed_model_thought_is_not_the_replacements(models, drawn_first, page):
+    await drawn_first("thinks-then-dies", "says:Fine")
+    await models("says:Spare")
+    await page.ask()
+    assert {a.text: a.reasoning for a in await saved()} == {"Fine": "", "Spare": ""}
+
+
+async def test_every_attempt_is_logged_for_the_administrator(models, drawn_first, page):
+    await drawn_first("status:500", "says:Fine")
+    await models("says:Spare")
+    await page.ask()
+    await generation.shutdown()
+    assert await log_of_requests() == {
+        ("status:500", "unavailable"): 2,
+        ("says:Fine", "answered"): 1,
+        ("says:Spare", "answered"): 1,
+    }
+    failed = await UpstreamRequest.objects.filter(outcome="unavailable").afirst()
+    assert failed.detail == "secret upstream words"
+    answered = await UpstreamRequest.objects.filter(outcome="answered").afirst()
+    assert (answered.output_tokens, answered.purpose) == (3, "battle")
+    assert "secret" not in "".join(page.raw)
+
+
+async def test_a_stopped_answer_is_logged_as_neither_answered_nor_failed(models, page):
+    await models("gated", "gated")
+    await page.say(type="turn.submit", prompt="Go", battle=None)
+    await page.hear_until("slot.delta")
+    await page.say(type="turn.stop")
+    await page.hear_until("battle.ready", "battle.void")
+    await generation.shutdown()
+    assert await log_of_requests() == {("gated", "cancelled"): 2}
+
+
+async def test_a_key_that_cannot_be_read_is_the_endpoints_failure(models, drawn_first, page):
+    broken, _ = await drawn_first("says:Locked", "says:Fine")
+    await models("says:Spare")
+    await in_database(
+        lambda: Endpoint.objects.filter(pk=broken.endpoint_id).update(api_key_sealed="nonsense")
+    )()
+    events = await page.ask()
+    assert events[-1]["type"] == "battle.ready"
+    assert (await Breaker.objects.aget()).reason == "authentication"
+
+
+async def test_an_endpoint_that_keeps_failing_is_no_longer_asked(
+    models, drawn_first, page, backend
+):
+    await drawn_first("status:500", "says:Fine")
+    await models("says:Spare")
+    for _ in range(6):
+        assert (await page.ask())[-1]["type"] == "battle.ready"
+    # Two attempts a battle until the fifth failure, which opens the breaker.
+    assert [r["model"] for r in backend.requests].count("status:500") in (5, 6)
 
 
 async def test_an_answer_cut_at_the_length_limit_says_so_neutrally(models, page):
@@ -325,6 +525,81 @@ async def test_shutdown_voids_what_was_running_and_saves_its_text(models, page, 
     assert "interrupted" in events[-1]["message"]
     assert [a.text for a in await saved()] == ["Before. ", "Before. "]
     assert (await Battle.objects.aget()).void_reason == Battle.VoidReason.INTERRUPTED
+
+
+@pytest.fixture
+async def seen_from_elsewhere(models, page):
+    """A turn of gated models in this process, and a page whose process does not own it."""
+    await models("gated", "gated")
+    await page.say(type="turn.submit", prompt="Go", battle=None)
+    created = await page.hear()
+    await page.hear_until("slot.delta")
+    owner, generation._current = generation._current, None
+    other = await Page(page.cookie).open()
+    await other.say(type="resume", battle=created["battle"], last_seq={})
+    await other.hear_until("slot.delta")
+    yield other, owner[1], created["battle"]
+    await other.close()
+    await generation.shutdown()
+    generation._current = owner
+
+
+async def test_a_reader_at_another_process_keeps_the_answer_going(
+    seen_from_elsewhere, page, backend, settings
+):
+    settings.READER_GRACE_SECONDS = 0.2
+    other, owner, battle = seen_from_elsewhere
+    await page.close()
+    task = owner._turns[battle].task
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(task), 0.7)
+    backend.gate.set()
+    events = await other.hear_until("battle.ready")
+    assert len(of(events, "slot.completed")) == 2
+
+
+async def test_a_reader_notices_when_the_owner_has_died(seen_from_elsewhere, settings):
+    other, owner, battle = seen_from_elsewhere
+    settings.ORPHAN_SECONDS = 0.2
+    owner._checkpointer.cancel()  # the owner is heard of no more
+    events = await other.hear_until("battle.void")
+    assert "interrupted" in events[-1]["message"]
+    await in_database(lambda: Battle.objects.get(public_id=battle, state="void"))()
+
+
+async def test_a_reader_elsewhere_outlasts_a_database_that_is_away(
+    seen_from_elsewhere, backend, monkeypatch
+):
+    other, _, _ = seen_from_elsewhere
+    looks = 0
+    look = mirror._latest_turn
+
+    def away(battle):
+        nonlocal looks
+        looks += 1
+        if looks < 4:
+            raise OperationalError("the database is away")
+        return look(battle)
+
+    monkeypatch.setattr(mirror, "_latest_turn", away)
+    backend.gate.set()
+    events = await other.hear_until("battle.ready")
+    assert len(of(events, "slot.completed")) == 2
+    assert looks >= 4
+
+
+async def test_a_process_that_stops_lets_its_answers_end(models, page, backend, settings):
+    settings.DRAIN_SECONDS = 30
+    await models("gated", "gated")
+    await page.say(type="turn.submit", prompt="Go", battle=None)
+    await page.hear_until("slot.delta")
+    closing = asyncio.create_task(generation.shutdown())
+    await asyncio.sleep(0.05)
+    assert not closing.done()
+    backend.gate.set()
+    await asyncio.wait_for(closing, 10)
+    assert {(a.state, a.text) for a in await saved()} == {("complete", "Before. After.")}
+    assert (await Battle.objects.aget()).state == Battle.State.READY
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -146,6 +146,7 @@ class Site:
                 ARENA_DATA_DIR=str(folder / "data"),
                 DATABASE_URL=database_url,
                 REDIS_URL=redis.url,
+                PRIVATE_ENDPOINTS="127.0.0.1:*",
                 WORKER_STALL_SECONDS="10",
                 SNAPSHOT_INTERVAL="2",
             ),
@@ -197,6 +198,20 @@ class Site:
             cwd=PROJECT, env=self.environment, stdout=subprocess.PIPE, text=True, check=True,
         )  # fmt: skip
         return json.loads(made.stdout)
+
+    def models(self, models: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Contestants, each at an endpoint of its own; see `prepare_models`."""
+        made = subprocess.run(
+            [sys.executable, "-m", "tests.faults.prepare_models"], input=json.dumps(models),
+            cwd=PROJECT, env=self.environment, stdout=subprocess.PIPE, text=True, check=True,
+        )  # fmt: skip
+        return json.loads(made.stdout)
+
+    def scripted_backend(self, name: str, port: int = 0) -> tuple[Process, str]:
+        """A model server that behaves as its models' names say, and its base URL."""
+        port = port or free_port()
+        process = self._start(name, sys.executable, "-m", "tests.scripted_backend", str(port))
+        return process, f"http://127.0.0.1:{port}/v1"
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.database_url, autocommit=True) as connection:
