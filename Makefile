@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench e2e faults interop lock shell clean bench-ratings
+.PHONY: help run test lint bench e2e faults interop lock shell clean bench-ratings bench-eval
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,15 @@ $(BENCH_RATINGS)/installed: tests/benchmarks/ratings/requirements.txt
 	$(PYTHON) -m venv $(BENCH_RATINGS)
 	$(BENCH_RATINGS)/bin/python -m pip --disable-pip-version-check install --requirement $<
 	@touch $@
+
+BENCH_EVAL := var/bench-eval-venv
+$(BENCH_EVAL)/installed: tests/benchmarks/evaluation/requirements.txt
+	$(PYTHON) -m venv $(BENCH_EVAL)
+	$(BENCH_EVAL)/bin/python -m pip --disable-pip-version-check install --requirement $<
+	@touch $@
+
+bench-eval: .venv/installed-dev $(BENCH_EVAL)/installed ## measure benchmark runs, prompts and scores against lm-eval and inspect-ai
+	@$(BIN)/python -m tests.benchmarks.evaluation $(BENCH_EVAL)/bin/python
 
 bench-ratings: $(BENCH_RATINGS)/installed ## measure the ratings against other implementations of them
 	@OPENBLAS_NUM_THREADS=1 $(BENCH_RATINGS)/bin/python -m tests.benchmarks.ratings

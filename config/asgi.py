@@ -22,9 +22,10 @@ from django.conf import settings  # noqa: E402
 from django.db import connection  # noqa: E402
 
 from arena import generation  # noqa: E402
-from arena.urls import websocket_urlpatterns  # noqa: E402
+from arena.urls import websocket_urlpatterns as battle_sockets  # noqa: E402
 from config.celery import app as celery_app  # noqa: E402
 from config.embedded import EmbeddedWorker  # noqa: E402
+from evaluation.urls import websocket_urlpatterns as run_sockets  # noqa: E402
 
 
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -55,7 +56,7 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
 application = ProtocolTypeRouter(
     {
         "http": http,
-        "websocket": AllowedHostsOriginValidator(URLRouter(websocket_urlpatterns)),
+        "websocket": AllowedHostsOriginValidator(URLRouter([*battle_sockets, *run_sockets])),
         "lifespan": lifespan,
     }
 )

@@ -38,10 +38,15 @@ class EmbeddedWorker:
     """Solo workers and one beat. Not for production: a fit would hold the interpreter."""
 
     def __init__(self, app: Celery) -> None:
-        # Benchmarks wait minutes for models, and votes must not wait for benchmarks.
+        self._app = app
+        # Benchmarks wait minutes for models, and votes must not wait for benchmarks, nor benchmarks
+        # for the programs that models wrote.
         self._workers = [
             _solo_worker(app, ["votes", "ratings"]),
             _solo_worker(_another(app), ["evaluation"]),
+            _solo_worker(_another(app), ["sandbox"]),
+            # A probe waits for an endpoint that hangs, and none of these must wait for it.
+            _solo_worker(_another(app), ["probes"]),
         ]
         # In-memory schedule: with a broker of memory there is nothing to remember across starts.
         self._beat = Service(app, scheduler_cls=Scheduler, max_interval=1)
@@ -61,6 +66,8 @@ class EmbeddedWorker:
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
+        # What a worker of the command line does by itself when it is ready.
+        self._app.send_task("evaluation.tasks.report_sandbox", expires=60)
 
     def stop(self) -> None:
         self._beat.stop()

@@ -199,8 +199,12 @@ CELERY_TASK_ROUTES = {
     "leaderboard.tasks.check_pair_counts": {"queue": "ratings"},
     "leaderboard.tasks.rebuild_categories": {"queue": "ratings"},
     "leaderboard.tasks.run_import": {"queue": "ratings"},
+    "arena.tasks.send_due_probes": {"queue": "probes"},
+    "arena.tasks.prune_requests": {"queue": "ratings"},
     "evaluation.tasks.work_on": {"queue": "evaluation"},
     "evaluation.tasks.sweep": {"queue": "evaluation"},
+    "evaluation.tasks.check_code": {"queue": "sandbox"},
+    "evaluation.tasks.report_sandbox": {"queue": "sandbox"},
 }
 # Seconds between two looks at whether the ratings have changed.
 SNAPSHOT_INTERVAL = env.float("SNAPSHOT_INTERVAL", 3.0 if DEMO else 300.0, validate=_above_zero)
@@ -263,6 +267,17 @@ CELERY_BEAT_SCHEDULE["send benchmark runs to work"] = {
     "schedule": 3.0 if DEMO else 15.0,
     "options": {"expires": 15},
 }
+# Looks at one small table; work is there only while a breaker is open.
+CELERY_BEAT_SCHEDULE["probe endpoints that are out of battles"] = {
+    "task": "arena.tasks.send_due_probes",
+    "schedule": 5.0,
+    "options": {"expires": 10},
+}
+CELERY_BEAT_SCHEDULE["prune the log of upstream requests"] = {
+    "task": "arena.tasks.prune_requests",
+    "schedule": crontab(hour="4", minute="17"),
+    "options": {"expires": 3600},
+}
 # In memory: no entry needs to be remembered across a start, and beat needs no disk.
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 # Work waiting this long means that no worker is alive, whatever their processes say. A worker
@@ -305,6 +320,11 @@ CHECKPOINT_INTERVAL = env.float("CHECKPOINT_INTERVAL", 0.5, validate=_above_zero
 ORPHAN_SECONDS = env.int("ORPHAN_SECONDS", 8, validate=_positive)
 # A deserted answer is cancelled after this long.
 READER_GRACE_SECONDS = env.int("READER_GRACE_SECONDS", 30, validate=_positive)
+# A process told to stop lets answers in progress end for so long; their readers move on to another
+# process. Less than --timeout-graceful-shutdown and stop_grace_period leave. The demo has no other.
+DRAIN_SECONDS = env.float("DRAIN_SECONDS", 0.0 if DEMO else 20.0, validate=validate.Range(min=0))
+# Attempts at endpoints are remembered for health and reliability figures this long.
+REQUEST_LOG_DAYS = env.int("REQUEST_LOG_DAYS", 30, validate=_positive)
 
 # --- benchmarks --------------------------------------------------------------------------------
 # Requests at one endpoint at a time, over all workers. The demo's models share a few cores.

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
 
 from arena.admin import ReadOnly
 from evaluation import runs
-from evaluation.models import Dataset, Run, Sample, TaskDefinition
+from evaluation.models import Dataset, Run, Sample, SandboxReport, TaskDefinition
+from evaluation.progress import ENDED
 
 
 @admin.register(Dataset)
@@ -29,16 +36,26 @@ class TaskDefinitionAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("slug", "task_version", "created_at")
 
 
+class WithdrawalForm(forms.Form):
+    reason = forms.CharField(
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
+        help_text="It is public: what was wrong with the run.",
+    )
+
+
 @admin.register(Run)
 class RunAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("id", "task", "contestant", "state", "progress", "limit", "score", "created_at")
+    list_display = (
+        "id", "task", "contestant", "state", "progress", "limit", "score", "page", "created_at",
+    )  # fmt: skip
     list_display_links = ("id", "task")
     list_filter = ("state", "task__slug")
     list_select_related = ("task", "contestant")
-    actions = ("pause", "resume", "cancel", "retry_errors")
+    actions = ("pause", "resume", "cancel", "retry_errors", "withdraw", "restore")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
-        ended = Q(samples__state__in=[Sample.State.DONE, Sample.State.ERROR])
+        ended = Q(samples__state__in=ENDED)
         failed = Q(samples__state=Sample.State.ERROR)
         return (
             super()
@@ -49,7 +66,17 @@ class RunAdmin(ReadOnly, admin.ModelAdmin):
     @admin.display(description="Progress")
     def progress(self, run: Any) -> str:
         errors = f", {run.failed} errors" if run.failed else ""
-        return f"{run.ended} of {run.total}{errors}"
+        text = f"{run.ended} of {run.total}{errors}"
+        return format_html(
+            '<progress max="{}" value="{}" aria-label="Answered"></progress><br>{}',
+            run.total or 1,
+            run.ended,
+            text,
+        )
+
+    @admin.display(description="Live and results")
+    def page(self, run: Run) -> str:
+        return format_html('<a href="{}">Open</a>', reverse("evaluation:run", args=[run.pk]))
 
     @admin.display(description="Score")
     def score(self, run: Run) -> str:
@@ -75,6 +102,29 @@ class RunAdmin(ReadOnly, admin.ModelAdmin):
     def retry_errors(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
         self._each(request, queryset, lambda run: runs.retry_errors(run=run), "Retrying")
 
+    @admin.action(description="Withdraw from the board…", permissions=["operate"])
+    def withdraw(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
+        """Asks for the reason first: it is shown in place of the scores."""
+        form = WithdrawalForm(request.POST if "reason" in request.POST else None)
+        if form.is_valid():
+            reason = form.cleaned_data["reason"]
+            verb = functools.partial(runs.withdraw, reason=reason)
+            self._each(request, queryset, lambda run: verb(run=run), "Withdrawn")
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Withdraw runs from the board",
+            "opts": self.opts,
+            "form": form,
+            "runs": queryset,
+            "checkbox": ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "evaluation/admin/withdraw.html", context)
+
+    @admin.action(description="Put back on the board", permissions=["operate"])
+    def restore(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        self._each(request, queryset, lambda run: runs.restore(run=run), "Restored")
+
     def _each(
         self,
         request: HttpRequest,
@@ -98,3 +148,10 @@ class SampleAdmin(ReadOnly, admin.ModelAdmin):
     list_select_related = ("run__task", "run__contestant", "item")
     search_fields = ("=run__id",)
     show_full_result_count = False
+
+
+@admin.register(SandboxReport)
+class SandboxReportAdmin(ReadOnly, admin.ModelAdmin):
+    """Why code tasks are disabled, if they are."""
+
+    list_display = ("worker", "ok", "remark", "checked_at")

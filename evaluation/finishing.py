@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
+from itertools import groupby
 from typing import Any
 
 from django.conf import settings
@@ -11,15 +13,19 @@ from django.db import transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from arena.backends.base import FinishReason
+from evaluation import haystacks, judging, verdicts
 from evaluation.definitions.definition import TaskDefinition as Definition
 from evaluation.definitions.definition import from_json
+from evaluation.following import OF_JUDGE
 from evaluation.models import Item, Run, Sample, Score
 from evaluation.runs import WRITE_BATCH, cost_so_far, storable
 from evaluation.scorers import Response
 from evaluation.scoring import (
     MetricResult,
+    MetricScore,
     ScoredResponse,
-    score_response,
+    score_responses,
     summarise,
 )
 
@@ -43,14 +49,18 @@ def finish(*, run_id: int) -> bool:
     definition = from_json(run.task.spec)
     counts = run.samples.aggregate(
         done=Count("pk", filter=Q(state=Sample.State.DONE)),
-        errors=Count("pk", filter=Q(state=Sample.State.ERROR)),
+        errors=Count("pk", filter=haystacks.counts_as_error(definition)),
+        rows=Count("pk"),
     )
     primary = results.get(definition.primary)
-    too_many = counts["errors"] > definition.max_error_rate * run.total
+    # What would have followed from an error has never been asked, and is missing as well.
+    unasked = max(0, run.total - counts.pop("rows"))
+    too_many = counts["errors"] + unasked > definition.max_error_rate * run.total
+    because = f", {unasked} more were not asked because of them" if unasked else ""
     return _close(
         run,
         state=Run.State.INCOMPLETE if too_many else Run.State.COMPLETED,
-        reason=f"{counts['errors']} of {run.total} samples are errors" if too_many else "",
+        reason=f"{counts['errors']} of {run.total} samples are errors{because}" if too_many else "",
         results={metric: result.as_json() for metric, result in results.items()},
         primary_score=primary.estimate.value if primary and primary.estimate else None,
         unparsed=primary.unparsed if primary else 0,
@@ -69,6 +79,8 @@ def _claim_scoring(run_id: int) -> bool:
         if run.state not in (Run.State.QUEUED, Run.State.RUNNING) and not abandoned:
             return False
         if run.samples.filter(state__in=[Sample.State.PENDING, Sample.State.LEASED]).exists():
+            return False
+        if verdicts.is_code(run) and verdicts.unchecked(run).exists():
             return False
         run.state, run.scoring_until = Run.State.SCORING, until
         run.started_at = run.started_at or now
@@ -89,9 +101,11 @@ def score(*, run: Run) -> dict[str, MetricResult]:
     definition = from_json(run.task.spec)
     rows: list[Score] = []
     responses: list[ScoredResponse] = []
-    for sample in answered(run):
-        scored = score_sample(definition, sample)
-        responses.append(scored)
+    # By item, as some filters read all responses to it; a further turn or a judgement is not one.
+    for _, group in groupby(answered(run), lambda sample: (sample.item_id, sample.part)):
+        samples = list(group)
+        scored = score_samples(definition, samples)
+        responses += scored
         rows += [
             Score(
                 sample=sample,
@@ -101,7 +115,8 @@ def score(*, run: Run) -> dict[str, MetricResult]:
                 answer=None if one.score.answer is None else storable(one.score.answer),
                 flags=sorted(one.score.flags),
             )
-            for one in scored.scores
+            for sample, response in zip(samples, scored, strict=True)
+            for one in response.scores
         ]
     Score.objects.bulk_create(
         rows,
@@ -110,22 +125,58 @@ def score(*, run: Run) -> dict[str, MetricResult]:
         unique_fields=["sample", "scorer", "metric"],
         update_fields=["value", "answer", "flags"],
     )
+    if judging.is_judged(definition):
+        return judging.summarise(definition, responses, truncated=_truncated(run))
     return summarise(definition, responses)
+
+
+def _truncated(run: Run) -> int:
+    """Answers that were cut at the limit of tokens, where it is judgements that are scored."""
+    cut = run.samples.filter(state=Sample.State.DONE, finish_reason=FinishReason.LENGTH)
+    return int(cut.exclude(OF_JUDGE).count())
 
 
 def answered(run: Run) -> Any:
     """The samples with a response, in the order of their items."""
-    samples = run.samples.filter(state=Sample.State.DONE).select_related("item")
-    return samples.order_by("epoch", "item__position")
+    samples = run.samples.filter(state=Sample.State.DONE).select_related("item", "verdict")
+    return samples.order_by("item__position", "part", "epoch")
 
 
 def score_sample(definition: Definition, sample: Sample) -> ScoredResponse:
-    item: Item = sample.item
+    """One by itself: enough for a running figure, unless a filter reads all epochs together."""
+    return score_samples(definition, [sample])[0]
+
+
+def score_samples(definition: Definition, samples: Sequence[Sample]) -> list[ScoredResponse]:
+    """The epochs of one item's part. Where there is a judge, only its judgements have scores."""
+    item: Item = samples[0].item
     key = definition.dataset.cluster_key
-    return ScoredResponse(
-        item=item.hash,
-        scores=score_response(
-            definition, item.fields, Response(sample.response, sample.finish_reason or None)
-        ),
-        cluster=str(item.fields[key]) if key and key in item.fields else None,
-    )
+    responses = [_response(definition, sample) for sample in samples]
+    scores: Sequence[Sequence[MetricScore]]
+    if not judging.is_judged(definition):
+        scores = score_responses(definition, item.fields, responses)
+    elif judged := judging.judgement(samples[0].part):
+        scores = [
+            judging.score_judgement(definition, item.fields, judged, sample.messages, response)
+            for sample, response in zip(samples, responses, strict=True)
+        ]
+    else:
+        scores = [()] * len(samples)
+    return [
+        ScoredResponse(
+            item=item.hash,
+            scores=known,
+            cluster=str(item.fields[key]) if key and key in item.fields else None,
+            epoch=sample.epoch,
+            part=sample.part,
+        )
+        for sample, known in zip(samples, scores, strict=True)
+    ]
+
+
+def _response(definition: Definition, sample: Sample) -> Response:
+    passed = None
+    if definition.output_type == "code":
+        verdict = getattr(sample, "verdict", None)  # there may be none yet
+        passed = verdict.passed if verdict else None
+    return Response(sample.response, sample.finish_reason or None, passed)

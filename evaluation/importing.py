@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.db import transaction
 
-from evaluation.benchmarks import shipped
+from evaluation.benchmarks import official_tasks, shipped
 from evaluation.definitions import parsing
 from evaluation.definitions.definition import DatasetRef, as_json, spec_hash
 from evaluation.definitions.definition import TaskDefinition as Definition
@@ -64,16 +65,28 @@ def import_dataset(
         raise ImportRefused(f"{len(bad)} rows cannot be read: {lines}")
     if not items:
         raise ImportRefused(f"{source.name} holds no item")
+    dataset, created = store_dataset(
+        items,
+        name=name,
+        split=split or known.default_split,
+        format=known.name,
+        licence=known.licence if licence is None else licence,
+        public=public,
+    )
+    duplicates = tuple(one for one in readings if isinstance(one, Duplicate))
+    return ImportReport(dataset, created, len(items), duplicates, bad)
+
+
+def store_dataset(
+    items: Sequence[Item], *, name: str, split: str, format: str, licence: str, public: bool
+) -> tuple[Dataset, bool]:
+    """The dataset of these items, and whether it is new."""
     with transaction.atomic():
         dataset, created = Dataset.objects.get_or_create(
             name=name,
-            split=split or known.default_split,
+            split=split,
             version=dataset_version(items),
-            defaults={
-                "format": known.name,
-                "licence": known.licence if licence is None else licence,
-                "public": public,
-            },
+            defaults={"format": format, "licence": licence, "public": public},
         )
         if created:
             ItemRow.objects.bulk_create(
@@ -89,8 +102,7 @@ def import_dataset(
                 ],
                 batch_size=1000,
             )
-    duplicates = tuple(one for one in readings if isinstance(one, Duplicate))
-    return ImportReport(dataset, created, len(items), duplicates, bad)
+    return dataset, created
 
 
 def register_task(definition: Definition) -> TaskDefinition:
@@ -139,3 +151,16 @@ def import_shipped(name: str) -> tuple[ImportReport, TaskDefinition]:
         licence=str(definition.metadata.get("licence", "")),
     )
     return report, register_task(definition)
+
+
+def register_official_tasks(dataset: Dataset) -> list[TaskDefinition]:
+    """The tasks that go with a benchmark's official files, asked of this dataset.
+
+    Raises ImportRefused and Immutable.
+    """
+    definitions = [read_task(file) for file in official_tasks(dataset.name)]
+    return [
+        register_task(one)
+        for one in definitions
+        if (one.dataset.name, one.dataset.split) == (dataset.name, dataset.split)
+    ]

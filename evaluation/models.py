@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from arena.models import Contestant, one_of
+from arena.models import Contestant, Endpoint, one_of
 
 
 class Immutable(Exception):
@@ -163,6 +163,12 @@ class Run(models.Model):
     price_output = models.DecimalField(
         max_digits=10, decimal_places=4, null=True, blank=True, help_text="As it was at the start."
     )
+    judge_price_input = models.DecimalField(
+        max_digits=10, decimal_places=4, null=True, blank=True, help_text="As it was at the start."
+    )
+    judge_price_output = models.DecimalField(
+        max_digits=10, decimal_places=4, null=True, blank=True, help_text="As it was at the start."
+    )
     cost_cap = models.DecimalField(
         max_digits=12, decimal_places=6, null=True, blank=True, help_text="USD; then it pauses."
     )
@@ -220,6 +226,21 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task} × {self.contestant}"
+
+    @property
+    def judges_itself(self) -> bool:
+        """Whether the judge is one of those it judges: models prefer their own answers."""
+        judged = [self.contestant, self.opponent.contestant if self.opponent else None]
+        judge = self.judge
+        return judge is not None and any(one and same_model(judge, one) for one in judged)
+
+
+def same_model(one: Contestant, other: Contestant) -> bool:
+    """One row, or two rows that ask one model of one endpoint."""
+    asked = (one.endpoint_id, one.upstream_model)
+    return one.pk == other.pk or (
+        one.endpoint_id is not None and asked == (other.endpoint_id, other.upstream_model)
+    )
 
 
 class SampleState(models.TextChoices):
@@ -327,3 +348,81 @@ class Score(models.Model):
 
     def __str__(self) -> str:
         return f"{self.metric}: {self.value}"
+
+
+class Verdict(models.Model):
+    """What the sandbox said of one answer to a code task.
+
+    The row is first a claim, so that two workers do not run the same program; the claim of a killed
+    one ends.
+    """
+
+    sample = models.OneToOneField(Sample, on_delete=models.CASCADE, related_name="verdict")
+    owner = models.CharField(max_length=80, blank=True)
+    until = models.DateTimeField(null=True, blank=True)
+    passed = models.BooleanField(null=True, blank=True, help_text="Empty: claimed, not known yet.")
+    reason = models.CharField(max_length=120, blank=True, help_text="How the program ended.")
+    output = models.TextField(blank=True, help_text="The end of what it printed: for staff only.")
+    seconds = models.FloatField(null=True, blank=True, help_text="With the sandbox's start.")
+    checked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=(Q(passed__isnull=True, until__isnull=False) & ~Q(owner=""))
+                | Q(passed__isnull=False, until__isnull=True, owner="", checked_at__isnull=False),
+                name="verdict_claimed_or_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.reason or "claimed"
+
+
+class SandboxReport(models.Model):
+    """What a worker found when it tried to build a sandbox; the web processes cannot try it."""
+
+    worker = models.CharField(max_length=150, unique=True, help_text="user@host")
+    ok = models.BooleanField(help_text="Off: this worker runs no code.")
+    remark = models.TextField(blank=True, help_text="Why not, or what an operator should know.")
+    checked_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["worker"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(ok=True) | ~Q(remark=""), name="sandbox_refused_for_a_reason"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.worker
+
+
+class EndpointPace(models.Model):
+    """What the runs at an endpoint have used up of its limits, and learnt of it: for the next."""
+
+    endpoint = models.OneToOneField(
+        Endpoint, on_delete=models.CASCADE, primary_key=True, related_name="pace"
+    )
+    requests_clock = models.DateTimeField(
+        null=True, blank=True, help_text="Until then the requests by the minute are used up."
+    )
+    tokens_clock = models.DateTimeField(
+        null=True, blank=True, help_text="Until then the tokens by the minute are used up."
+    )
+    closed_until = models.DateTimeField(null=True, blank=True, help_text="As the server asked.")
+    at_once = models.FloatField(
+        null=True, blank=True, help_text="Requests at once that it took, from one."
+    )
+    refused_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(at_once__isnull=True) | Q(at_once__gte=1), name="pace_at_once_from_one"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"pace of {self.endpoint}"

@@ -7,26 +7,29 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Sum
+from django.db.models import Q, Sum, TextField
+from django.db.models.functions import Cast, Coalesce, Length
 from django.utils import timezone
 
 from arena.models import Contestant
+from evaluation import judged_runs, judging, needles, sandboxes
 from evaluation.definitions.definition import TaskDefinition as Definition
 from evaluation.definitions.definition import from_json
 from evaluation.definitions.problems import Unrenderable
-from evaluation.definitions.prompts import build_prompts
+from evaluation.definitions.prompts import Prompt, build_prompts
+from evaluation.following import OF_JUDGE
 from evaluation.formats.items import canonical_json
-from evaluation.models import Dataset, Run, Sample, TaskDefinition
+from evaluation.limits import CHARS_PER_TOKEN
+from evaluation.models import SCORED, Dataset, Item, Run, Sample, TaskDefinition
+from evaluation.refusals import Refused
 from evaluation.scoring import (
     scorer_keys,
 )
 
-RUNNABLE = ("generate_until", "multiple_choice", "needle")
+RUNNABLE = ("generate_until", "multiple_choice", "code", "needle", *judging.JUDGED)
 WRITE_BATCH = 500
-
-
-class Refused(Exception):
-    """The verb cannot be done now; the text is for whoever asked."""
+# Tasks that are known from results made elsewhere: there is too little of them to be run here.
+IMPORTED = Q(spec__metadata__has_key="imported_from")
 
 
 # --- creation -----------------------------------------------------------------------------------
@@ -38,28 +41,36 @@ def create_run(
     contestant: Contestant,
     limit: int | None = None,
     cost_cap: Decimal | None = None,
+    judge: Contestant | None = None,
+    opponent: Run | None = None,
+    allow_self_judge: bool = False,
+    use_cache: bool = False,
 ) -> Run:
-    """A queued run with every prompt it will send.
+    """A queued run with every first prompt it will send.
 
-    Prompts are built over the whole dataset and cut to `limit` afterwards: the draw of examples
-    runs through all items, so a partial run sends what a whole one would. Raises Refused.
+    `judge` and `opponent` are for judged tasks; a judge of its own answers has to be allowed.
+    Raises Refused.
     """
     definition = from_json(task.spec)
     _check_runnable(definition, contestant, limit)
+    if cost_cap is not None and not any(one and has_prices(one) for one in (contestant, judge)):
+        raise Refused(f"no price of {contestant} is known: without one a cost cap stops nothing")
     dataset = find_dataset(definition)
-    items = list(dataset.items.order_by("position"))
-    try:
-        prompts = list(
-            build_prompts(definition, [item.fields for item in items], _fewshot_pool(definition))
-        )
-    except Unrenderable as error:
-        raise Refused(f"{task}: {error}") from None
-    chosen = list(zip(items, prompts, strict=True))[:limit]
+    chosen = rendered(definition, dataset, limit)
+    judged = judged_runs.check(
+        definition,
+        contestant,
+        {item: prompt.messages for item, prompt in chosen},
+        judge=judge,
+        opponent=opponent,
+        allow_self_judge=allow_self_judge,
+    )
     fingerprint = {
         "dataset": dataset.version,
         "task": task.spec_sha256,
         "prompts": [prompt.hash for _, prompt in chosen],
         "scorers": scorer_keys(definition),
+        **judged.fingerprint,
     }
     with transaction.atomic():
         locked = TaskDefinition.objects.select_for_update().get(pk=task.pk)
@@ -74,14 +85,19 @@ def create_run(
             spec_sha256=task.spec_sha256,
             fingerprint=hashlib.sha256(canonical_json(fingerprint).encode()).hexdigest(),
             seed=definition.generation.seed,
-            total=len(chosen) * definition.epochs,
+            total=judged.samples * definition.epochs,
+            judge=judge,
+            opponent=opponent,
             price_input=contestant.price_input,
             price_output=contestant.price_output,
+            judge_price_input=judge.price_input if judge else None,
+            judge_price_output=judge.price_output if judge else None,
             cost_cap=cost_cap,
+            use_cache=use_cache,
         )
         Sample.objects.bulk_create(
             [
-                Sample(run=run, item=item, epoch=epoch, messages=list(prompt.messages))
+                Sample(run=run, item=item, epoch=epoch, messages=_stored(definition, item, prompt))
                 for epoch in range(1, definition.epochs + 1)
                 for item, prompt in chosen
             ],
@@ -90,9 +106,23 @@ def create_run(
     return run
 
 
+def _stored(definition: Definition, item: Item, prompt: Prompt) -> list[dict[str, str]]:
+    """A haystack may be a book, and is kept with its item alone."""
+    if definition.output_type == "needle":
+        return needles.without_haystack(prompt.messages, item.fields)
+    return list(prompt.messages)
+
+
 def _check_runnable(definition: Definition, contestant: Contestant, limit: int | None) -> None:
+    if source := definition.metadata.get("imported_from"):
+        raise Refused(
+            f"{definition.task} {definition.task_version} is known from results of {source}: "
+            "register its task file to run it here"
+        )
     if definition.output_type not in RUNNABLE:
         raise Refused(f"{definition.task}: tasks of the kind {definition.output_type} are not run")
+    if definition.output_type == "code" and (why := sandboxes.obstacle()):
+        raise Refused(f"{definition.task}: code tasks are disabled: {why}")
     unsent = [
         name
         for name in ("top_k", "presence_penalty", "frequency_penalty")
@@ -104,6 +134,28 @@ def _check_runnable(definition: Definition, contestant: Contestant, limit: int |
         raise Refused(f"{contestant} has no endpoint to ask")
     if limit is not None and limit < 1:
         raise Refused("a limit is at least 1")
+
+
+def rendered(
+    definition: Definition, dataset: Dataset, limit: int | None = None
+) -> list[tuple[Item, Prompt]]:
+    """The items with what is asked first of each. Raises Refused.
+
+    Prompts are built over the whole dataset and cut to `limit` afterwards: the draw of examples
+    runs through all items, so a partial run sends what a whole one would.
+    """
+    items = list(dataset.items.order_by("position"))
+    try:
+        prompts = list(
+            build_prompts(definition, [item.fields for item in items], _fewshot_pool(definition))
+        )
+    except Unrenderable as error:
+        raise Refused(f"{definition.task}: {error}") from None
+    return list(zip(items, prompts, strict=True))[:limit]
+
+
+def has_prices(one: Contestant) -> bool:
+    return one.price_input is not None and one.price_output is not None
 
 
 def find_dataset(definition: Definition) -> Dataset:
@@ -153,8 +205,11 @@ def pause(*, run: Run, reason: str = "") -> None:
     )
 
 
-def resume(*, run: Run) -> None:
-    _change(run, (Run.State.DRAFT, Run.State.PAUSED), "resumed", state=Run.State.QUEUED, reason="")
+def resume(*, run: Run, cost_cap: Decimal | None = None) -> None:
+    """With another cost cap, if one is given: a run that has reached its own needs one."""
+    fields = {} if cost_cap is None else {"cost_cap": cost_cap}
+    allowed = (Run.State.DRAFT, Run.State.PAUSED)
+    _change(run, allowed, "resumed", state=Run.State.QUEUED, reason="", **fields)
 
 
 def cancel(*, run: Run) -> None:
@@ -173,7 +228,9 @@ def cancel(*, run: Run) -> None:
 
 
 def retry_errors(*, run: Run) -> int:
-    """Asks once more what ended in an error, and nothing else. The number of samples."""
+    """Asks once more what has no answer, and nothing else. The number of samples."""
+    if run.source:
+        raise Refused(f"{run} was run elsewhere, by {run.source}, and cannot be retried here")
     with transaction.atomic():
         _change(
             run,
@@ -191,20 +248,66 @@ def retry_errors(*, run: Run) -> int:
             truncated=None,
             cost=None,
         )  # fmt: skip
-        return run.samples.filter(state=Sample.State.ERROR).update(
-            state=Sample.State.PENDING, attempts=0, error_kind="", error_detail=""
+        # What was skipped after a refusal of its length is asked again, too.
+        again = run.samples.filter(state__in=[Sample.State.ERROR, Sample.State.SKIPPED])
+        return again.update(state=Sample.State.PENDING, attempts=0, error_kind="", error_detail="")
+
+
+def withdraw(*, run: Run, reason: str) -> None:
+    """Off the board at once. The run, its page and the reason stay."""
+    if not reason.strip():
+        raise Refused("a run is withdrawn for a reason: say which")
+    with transaction.atomic():
+        locked = Run.objects.select_for_update(no_key=True).get(pk=run.pk)
+        if locked.withdrawn_at is not None:
+            raise Refused(f"{run} has been withdrawn before: {locked.withdrawn_reason}")
+        _change(
+            run,
+            SCORED,
+            "withdrawn",
+            withdrawn_at=timezone.now(),
+            withdrawn_reason=storable(reason.strip()),
         )
 
 
+def restore(*, run: Run) -> None:
+    """Back on the board."""
+    if not Run.objects.filter(pk=run.pk, withdrawn_at__isnull=False).update(
+        withdrawn_at=None, withdrawn_reason=""
+    ):
+        raise Refused(f"{run} has not been withdrawn")
+    run.refresh_from_db()
+
+
 def cost_so_far(run: Run) -> Decimal | None:
-    """USD by the prices of the start and the usage reported; None where no price is known."""
-    if run.price_input is None or run.price_output is None:
+    """USD by the prices of the start and the usage reported; None where no price is known.
+
+    Of contestant and judge, who is without a price adds nothing.
+    """
+    costs = [
+        used["prompt"] * price_input + used["completion"] * price_output
+        for of_judge, price_input, price_output in (
+            (False, run.price_input, run.price_output),
+            (True, run.judge_price_input, run.judge_price_output),
+        )
+        if price_input is not None and price_output is not None
+        for used in [_tokens(run, of_judge)]
+    ]
+    if not costs:
         return None
-    used = run.samples.aggregate(
-        prompt=Sum(F("prompt_tokens"), default=0), completion=Sum(F("completion_tokens"), default=0)
+    return (sum(costs, Decimal(0)) / 1_000_000).quantize(Decimal("0.000001"))
+
+
+def _tokens(run: Run, of_judge: bool) -> dict[str, int]:
+    """Paid for: an answer out of the cache was not. Estimated where the endpoint did not say."""
+    paid = run.samples.filter(OF_JUDGE if of_judge else ~OF_JUDGE, cached=False, state="done")
+    written = Length("response") + Length("reasoning")
+    sent = Length(Cast("messages", TextField()))
+    counted: dict[str, int] = paid.aggregate(
+        prompt=Sum(Coalesce("prompt_tokens", sent / CHARS_PER_TOKEN), default=0),
+        completion=Sum(Coalesce("completion_tokens", written / CHARS_PER_TOKEN), default=0),
     )
-    cost = used["prompt"] * run.price_input + used["completion"] * run.price_output
-    return (cost / 1_000_000).quantize(Decimal("0.000001"))
+    return counted
 
 
 def storable(text: str) -> str:

@@ -319,10 +319,13 @@ def _ranks(values: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A benchmark's place in a composite: its score and what guessing would score."""
+    """A benchmark's place in a composite: its score, with its interval where that is asked for,
+    and what guessing would score."""
 
     score: float | None
     baseline: float = 0.0
+    low: float | None = None
+    high: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.baseline < 1:
@@ -343,3 +346,26 @@ def composite(parts: Mapping[str, Part]) -> float | None:
             return None
         total += max(0.0, (part.score - part.baseline) / (1 - part.baseline))
     return total / len(parts)
+
+
+def composite_interval(parts: Mapping[str, Part]) -> tuple[float, float] | None:
+    """The interval of `composite`, or None while a part is missing or has no interval.
+
+    The parts are of different items, so their errors are independent: the distances from score to
+    bound add up as squares, each side of its own (method of variance estimates recovery, Zou &
+    Donner 2008, Statistics in Medicine 27, 1693-1702). Below a part's baseline nothing varies.
+    """
+    value = composite(parts)
+    if value is None:
+        return None
+    below = above = 0.0
+    for part in parts.values():
+        if part.low is None or part.high is None:
+            return None
+        point, low, high = (
+            max(0.0, (bound - part.baseline) / (1 - part.baseline))
+            for bound in (part.score or 0.0, part.low, part.high)
+        )
+        below += (point - low) ** 2
+        above += (high - point) ** 2
+    return value - sqrt(below) / len(parts), value + sqrt(above) / len(parts)

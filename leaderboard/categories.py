@@ -110,9 +110,7 @@ def rebuild_step(*, slug: str | None = None, limit: int = STEP) -> int | None:
     votes = Vote.objects.filter(tallied=True, pk__gt=start)
     if end is not None:
         votes = votes.filter(pk__lte=end)
-    batch = list(
-        votes.select_related("battle", "features").only(*tally.LOADED).order_by("pk")[:limit]
-    )
+    batch = list(votes.select_related("battle").only(*tally.LOADED).order_by("pk")[:limit])
     if len(batch) == limit:
         end = batch[-1].pk
     for category in behind:
@@ -164,7 +162,7 @@ def backfill_features(*, progress: Progress = _nobody) -> int:
     last = total = 0
     while votes := list(
         Vote.objects.filter(tallied=True, features__isnull=True, pk__gt=last)
-        .select_related("battle", "features")
+        .select_related("battle")
         .only(*tally.LOADED)
         .order_by("pk")[:FEATURES_STEP]
     ):

@@ -271,7 +271,7 @@ def _inputs(
     inputs = methods.inputs_of_votes(
         method,
         work.votes.table,
-        chosen=work.votes.belongs[category.pk],
+        chosen=work.votes.of(category.pk),
         listed=work.listed,
         rounds=rounds(category, method),
     )

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from channels.db import database_sync_to_async
-from django.contrib.admin.views.decorators import staff_member_required
-from django.contrib.auth.decorators import permission_required
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
+from arena.staff import staff
 from leaderboard.models import ImportRun
 from leaderboard.staff_forms import ExportForm, ImportForm
 from leaderboard.transfer import exporting, import_runs
-from leaderboard.transfer.exporting import BadFilter
+from leaderboard.transfer.exporting import BadFilter, Filters
 
 RECENT = 20
-
-View = Callable[..., HttpResponseBase]
-
-
-def staff(permission: str) -> Callable[[View], View]:
-    """Only for staff who have the permission: others log in, or are told that they may not."""
-
-    def decorate(view: View) -> View:
-        permitted = permission_required(permission, raise_exception=True)(view)
-        return staff_member_required(permitted, login_url="admin:login")
-
-    return decorate
 
 
 @staff("leaderboard.add_importrun")
@@ -64,7 +51,13 @@ def exports(request: HttpRequest) -> HttpResponseBase:
             preview = exporting.preview(format=format, filters=filters)
         except BadFilter as error:
             form.add_error(None, str(error))
-    return render(request, "leaderboard/staff/exports.html", {"form": form, "preview": preview})
+    context = {
+        "form": form,
+        "preview": preview,
+        "without_text": exporting.without_text(Filters(), format=exporting.DEFAULT),
+        "with_texts": [f.title for f in exporting.FORMATS.values() if f.texts],
+    }
+    return render(request, "leaderboard/staff/exports.html", context)
 
 
 def _download(

@@ -24,6 +24,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -135,7 +136,7 @@ def settle(limit: int = BATCH) -> int:
             Vote.objects.due()
             # `of` leaves the joined rows unlocked; SQLite has one writer and ignores both.
             .select_for_update(skip_locked=True, of=("self",))
-            .select_related("battle", "features")
+            .select_related("battle")
             .only(*LOADED)[:limit]
         )
         if not due:
@@ -177,7 +178,6 @@ def settle(limit: int = BATCH) -> int:
 LOADED = (
     *("status", "choice", "turn", "tallied"),
     *("battle__contestant_a_id", "battle__contestant_b_id", "battle__mode", "battle__source_id"),
-    *(f"features__{field}" for field in ("prompt_key", *FEATURE_TRAITS)),
 )
 
 
@@ -195,10 +195,13 @@ def settle_all() -> int:
 def ensure_features(votes: Sequence[Vote]) -> dict[int, VoteFeatures]:
     """The features of each vote, by its id, made and stored where there are none.
 
-    Votes with `battle` and `features` selected. Two workers may make the same ones at the same
-    time: from the same texts, so whose are stored does not matter.
+    Votes with `battle` selected, and not with their features: PostgreSQL joins a thousand votes
+    with those by walking through the features of all votes before them. Two workers may make the
+    same ones at the same time: from the same texts, so whose are stored does not matter.
     """
-    found = {vote.pk: vote.features for vote in votes if hasattr(vote, "features")}
+    found = VoteFeatures.objects.only("prompt_key", *FEATURE_TRAITS).in_bulk(
+        [vote.pk for vote in votes]
+    )
     missing = [vote for vote in votes if vote.pk not in found]
     with_text = set(
         Turn.objects.order_by()
@@ -385,27 +388,44 @@ def differences() -> dict[Key, tuple[int, int]]:
         **{trait: Value(getattr(blank, trait)) for trait in FEATURE_TRAITS}
     )
     cached_columns = ("category_id", "lo_id", "hi_id", "outcome", *FEATURE_TRAITS, "n")
-    in_cache: Counter[Key] = Counter()
-    in_votes: Counter[Key] = Counter()
+    in_cache: Counter[int] = Counter()
+    in_votes: Counter[int] = Counter()
     rows = cached.values_list(*cached_columns).union(by_votes.values_list(*columns), all=True)
     for category, lo, hi, outcome, *traits, n in rows.iterator(chunk_size=5_000):
         if category:
-            in_cache[Key(category, lo, hi, outcome)] = n
+            in_cache[_packed(category, lo, hi, outcome)] = n
             continue
         if traits[0] is None:  # a vote without features, counted before there were any
             traits = list(_features_traits(blank))
         for match in rules.categories_of(0, (*traits, outcome)):
-            in_votes[Key(match, lo, hi, outcome)] += n
+            in_votes[_packed(match, lo, hi, outcome)] += n
     same = {
         category.pk
         for category in Category.objects.filter(stale=False, pk__in=before)
         if category.rule == before[category.pk].rule
     }
-    return {
-        key: (in_cache[key], in_votes[key])
-        for key in sorted(in_cache.keys() | in_votes.keys())
-        if in_cache[key] != in_votes[key] and key.category in same
+    apart = {
+        _unpacked(at): (in_cache[at], in_votes[at])
+        for at in chain(in_cache, in_votes)
+        if in_cache[at] != in_votes[at]
     }
+    return {key: apart[key] for key in sorted(apart) if key.category in same}
+
+
+# A key as one number: a large arena has a million cells, and as tuples they took 400 MB.
+_OUTCOMES = PairCount.Outcome.values
+_ID = 1 << 32
+
+
+def _packed(category: int, lo: int, hi: int, outcome: str) -> int:
+    return ((category * _ID + lo) * _ID + hi) * len(_OUTCOMES) + _OUTCOMES.index(outcome)
+
+
+def _unpacked(packed: int) -> Key:
+    packed, outcome = divmod(packed, len(_OUTCOMES))
+    packed, hi = divmod(packed, _ID)
+    category, lo = divmod(packed, _ID)
+    return Key(category, lo, hi, _OUTCOMES[outcome])
 
 
 def check() -> int:

@@ -11,6 +11,7 @@ urlpatterns = [
     path("charts/<slug:name>.csv", views.chart_file, {"kind": "csv"}, name="chart_csv"),
     path("models/<slug:slug>/", views.model, name="model"),
     path("compare/", views.compare, name="compare"),
+    path("families/", views.families, name="families"),
     path("method/", views.method, name="method"),
     path("sampling/", views.sampling_rates, name="sampling"),
     path("sampling.csv", views.sampling_file, name="sampling_csv"),

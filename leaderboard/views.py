@@ -17,6 +17,7 @@ from leaderboard.board import (
     BadParameter,
     Board,
     BoardQuery,
+    NoSuchBenchmark,
     NoSuchCategory,
     charts,
     drawing,
@@ -24,6 +25,8 @@ from leaderboard.board import (
     published,
     response_cache,
 )
+from leaderboard.board import families as model_families
+from leaderboard.board.agreement import FEWEST
 from leaderboard.board.published import NotPublished
 from leaderboard.board.rows import Axis, table_rows
 from leaderboard.formats.csv_cells import TableWriter
@@ -53,6 +56,8 @@ def view_of(request: HttpRequest, build: Callable[[Board], HttpResponse]) -> Htt
         raise Http404(
             "This category is not shown: it has too few battles, or does not exist."
         ) from error
+    except NoSuchBenchmark as error:
+        raise Http404("A benchmark of this view has no published result, or no longer.") from error
 
 
 @require_safe
@@ -65,7 +70,13 @@ def board(request: HttpRequest) -> HttpResponse:
 @require_safe
 def all_charts(request: HttpRequest) -> HttpResponse:
     def build(board: Board) -> HttpResponse:
-        context = {**board_context(board), "charts": charts.all_charts(board)}
+        drawn = charts.all_charts(board)
+        context = {
+            **board_context(board),
+            "charts": drawn,
+            "against_drawn": "benchmarks" in {chart.name for chart in drawn},
+            "fewest": FEWEST,
+        }
         return render(request, "leaderboard/charts.html", context)
 
     return view_of(request, build)
@@ -133,6 +144,15 @@ def compare(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+def families(request: HttpRequest) -> HttpResponse:
+    def build() -> HttpResponse:
+        context = {"families": model_families.families()}
+        return render(request, "leaderboard/families.html", context)
+
+    return public_page(request, "", build)
+
+
+@require_safe
 def method(request: HttpRequest) -> HttpResponse:
     def build() -> HttpResponse:
         context = {
@@ -161,7 +181,9 @@ def board_context(board: Board) -> dict[str, Any]:
         "board": board,
         "query": query,
         "address": query.encoded(),
-        "table_rows": table_rows(board.rows, query.columns, axis),
+        "table_rows": table_rows(
+            board.rows, [c.key for c in board.columns], axis, board.benchmarks.columns
+        ),
         "axis": axis,
         "heads": [
             (column, query.sorted_by(column.key).encoded(), _sorted(query, column.key))
@@ -171,7 +193,9 @@ def board_context(board: Board) -> dict[str, Any]:
         "filters": filters,
         "method_label": Method(query.method).label,
         "method_published": query.method in dict(board.methods) or not board.methods,
-        "all_columns": [(column, key in query.columns) for key, column in boards.COLUMNS.items()],
+        # On a narrow screen the average then stands below the model's name.
+        "usual": query.columns == boards.DEFAULT_COLUMNS and query.sort != "benchmarks",
+        "all_columns": [(column, column.key in query.columns) for column in board.all_columns],
     }
 
 

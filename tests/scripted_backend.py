@@ -6,10 +6,20 @@ tests/interop. `python -m tests.scripted_backend PORT` serves it as a process of
 | model | what it does |
 | --- | --- |
 | `says:TEXT`, `echo` | answers TEXT, or the words of the prompt |
+| `says-then-repeats:TEXT` | answers TEXT, then the prompt, letter by letter |
+| `prefers:WORD` | a judge: the better of two answers is the one with WORD in it |
+| `solves` | answers the text in `solutions` whose key is in the prompt |
+| `counts-words` | one word, and the words of the prompt as its tokens |
+| `holds:8000` | the words of the prompt, or 413 if it has more characters |
 | `count:200`, `count:200@50` | 200 words, at once or 50 a second |
 | `gated`, `silent` | waits for `gate` in the middle, or before the first word |
 | `long`, `filtered`, `empty`, `dies` | ends at a limit, by a filter, wordless, in mid-answer |
 | `fails-once:ID` | 503, then answers |
+| `fails-after:1` | 503 after so many answers |
+| `thinks-then-dies` | a thought, and then the end of the connection |
+| `wordless-at-first` | nothing visible in one token, an answer in more |
+| `after:0.2` | the words of the prompt, so many seconds later |
+| `refuses:5@1` | 429 with Retry-After 1 to each fifth request, else the words of the prompt |
 | `status:500` | that status |
 | `repeats-headers:401` | that status, with the request's headers in the error |
 | `quotes-headers` | answers with the request's headers |
@@ -20,6 +30,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -30,6 +41,7 @@ WORDS = [
     "The", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "and", "runs", "far",
     "away", "from", "here", ".",
 ]  # fmt: skip
+UNFINISHED = ("dies", "thinks-then-dies")  # the connection ends before the answer does
 
 
 def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
@@ -37,8 +49,8 @@ def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
     return b"data: " + json.dumps({"id": "cmpl-1", "choices": [choice]}).encode() + b"\n\n"
 
 
-def _usage(tokens: int) -> bytes:
-    usage = {"prompt_tokens": 7, "completion_tokens": tokens, "total_tokens": 7 + tokens}
+def _usage(tokens: int, prompt: int = 7) -> bytes:
+    usage = {"prompt_tokens": prompt, "completion_tokens": tokens, "total_tokens": prompt + tokens}
     return b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n"
 
 
@@ -71,10 +83,10 @@ class _Connection:
         )
         return head, json.loads(await self.reader.readexactly(length)) if length else {}
 
-    async def answer(self, status: int, body: bytes) -> None:
+    async def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
         self.writer.write(
-            b"HTTP/1.1 %d Scripted\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (status, len(body), body)
+            b"HTTP/1.1 %d Scripted\r\nContent-Type: application/json\r\n%b"
+            b"Content-Length: %d\r\n\r\n%b" % (status, headers, len(body), body)
         )
         await self.writer.drain()
 
@@ -86,9 +98,11 @@ class ScriptedBackend:
         self.models = models  # what it lists; it answers to any name
         self.requests: list[dict[str, Any]] = []
         self.open_streams = 0
+        self.most_streams = 0  # at once, so far
         self.idle = asyncio.Event()  # no stream is open
         self.idle.set()
         self.gate = asyncio.Event()  # "gated" models wait for it in the middle of their answer
+        self.solutions: dict[str, str] = {}  # what "solves" answers
         self._failed_once: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -143,6 +157,19 @@ class ScriptedBackend:
             self._failed_once.add(argument)
             await connection.answer(503, b"")
             return True
+        if name == "refuses":
+            every, _, seconds = argument.partition("@")
+            if len(self.requests) % int(every) == 0:
+                await connection.answer(429, b"", b"Retry-After: %b\r\n" % seconds.encode())
+                return True
+        if name == "holds" and len(request["messages"][-1]["content"]) > int(argument):
+            await connection.answer(413, b"")
+            return True
+        if name == "fails-after":
+            asked = sum(r["model"] == request["model"] for r in self.requests)
+            if asked > int(argument):
+                await connection.answer(503, b"")
+                return True
         if name == "quotes-headers":
             name, argument = "says", head
         return await self._stream(connection, name, argument, request)
@@ -159,6 +186,7 @@ class ScriptedBackend:
         beyond = asyncio.create_task(connection.reader.read(1))
         script = asyncio.create_task(self._play(connection, name, argument, request))
         self.open_streams += 1
+        self.most_streams = max(self.most_streams, self.open_streams)
         self.idle.clear()
         try:
             await asyncio.wait((beyond, script), return_when=asyncio.FIRST_COMPLETED)
@@ -167,7 +195,7 @@ class ScriptedBackend:
                 if not connection.ahead:
                     return False
             await script
-            return name != "dies"
+            return name not in UNFINISHED
         finally:
             self.open_streams -= 1
             if not self.open_streams:
@@ -189,7 +217,7 @@ class ScriptedBackend:
             async for data in self._script(name, argument, request):
                 writer.write(_framed(data))
                 await writer.drain()
-        if name != "dies":
+        if name not in UNFINISHED:
             writer.write(_framed(b"data: [DONE]\n\n") + b"0\r\n\r\n")
         await writer.drain()
 
@@ -201,10 +229,30 @@ class ScriptedBackend:
                 yield _chunk({"content": argument})
                 yield _chunk({}, "stop")
                 yield _usage(3)
-            case "echo":
+            case "solves":
+                prompt = request["messages"][-1]["content"]
+                yield _chunk(
+                    {"content": next(self.solutions[k] for k in self.solutions if k in prompt)}
+                )
+                yield _chunk({}, "stop")
+                yield _usage(30)
+            case "counts-words":
+                yield _chunk({"content": "Yes"})
+                yield _chunk({}, "stop")
+                yield _usage(1, prompt=len(request["messages"][-1]["content"].split()))
+            case "echo" | "after" | "refuses" | "holds":
+                if name == "after":
+                    await asyncio.sleep(float(argument))
                 for word in request["messages"][-1]["content"].split():
                     yield _chunk({"content": word + " "})
                 yield _chunk({}, "stop")
+            case "says-then-repeats":
+                yield _chunk({"content": f"{argument}\n\n{request['messages'][-1]['content']}"})
+                yield _chunk({}, "stop")
+            case "prefers":
+                yield _chunk({"content": _preferred(argument, request["messages"][-1]["content"])})
+                yield _chunk({}, "stop")
+                yield _usage(5)
             case "gated":
                 yield _chunk({"content": "Before. "})
                 await self.gate.wait()
@@ -219,16 +267,31 @@ class ScriptedBackend:
                 yield _chunk({}, "length")
             case "dies":
                 yield _chunk({"content": "Half an ans"})
+            case "thinks-then-dies":
+                yield _chunk({"reasoning_content": "Hmm."})
             case "filtered":
                 yield _chunk({"content": "No"})
                 yield _chunk({}, "content_filter")
             case "empty":
+                yield _chunk({}, "stop")
+            case "wordless-at-first":
+                yield _chunk({"content": " " if request["max_tokens"] == 1 else " Hello"})
+                yield _chunk({}, "length")
+            case "fails-after":
+                yield _chunk({"content": "First try."})
                 yield _chunk({}, "stop")
             case "fails-once":
                 yield _chunk({"content": "Second try."})
                 yield _chunk({}, "stop")
             case _:
                 raise AssertionError(f"no such script: {name}")
+
+
+def _preferred(word: str, prompt: str) -> str:
+    """The verdict over the last two answers in a judge's prompt."""
+    shown = re.findall(r"ANSWER[ 0-9]* OF [AB]\n(.*?)\n\S+ END OF", prompt, re.DOTALL)
+    a, b = (word in text for text in shown[-2:])
+    return f"My verdict: [[{'A>B' if a > b else 'B>A' if b > a else 'A=B'}]]"
 
 
 async def _count(writer: asyncio.StreamWriter, words: int, rate: float | None) -> None:

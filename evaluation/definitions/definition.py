@@ -93,6 +93,22 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Judge:
+    """How a judge is asked about the answers; who judges is the run's choice.
+
+    `turns`, `reference` and `baseline` are names of fields: the questions of all turns, where there
+    are several; the right answer to each; and, for a comparison, the dataset's own answers.
+    """
+
+    turns: str | None = None
+    reference: str | None = None
+    baseline: str | None = None
+    policy: str = "mt-bench"  # of a comparison: mt-bench | arena-hard
+    criteria: str = ""  # what counts, in place of what is said to every judge
+    max_gen_toks: int = 2048
+
+
+@dataclass(frozen=True, slots=True)
 class TaskDefinition:
     """Everything about a task except the items. Immutable: a change is another version."""
 
@@ -118,7 +134,7 @@ class TaskDefinition:
     epoch_reducer: str = "mean"  # mean | majority | pass@k with a number for k
     max_error_rate: float = 0.0
     publish: Publish | None = None
-    judge: Mapping[str, Any] = field(default_factory=dict)
+    judge: Mapping[str, Any] = field(default_factory=dict)  # a `Judge`; empty in other tasks
     needle: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 

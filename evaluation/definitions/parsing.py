@@ -23,6 +23,7 @@ from evaluation.definitions.definition import (
     FewshotConfig,
     Filter,
     Generation,
+    Judge,
     Metric,
     Publish,
     TaskDefinition,
@@ -54,6 +55,7 @@ _LIKELIHOOD_METRICS = (
 _AGGREGATIONS = ("mean",)
 _TOKEN_LIMITS = ("max_gen_toks", "max_tokens", "max_new_tokens")  # one thing, by three names
 _JUDGED = ("judge_single", "judge_pairwise")
+_POLICIES = ("mt-bench", "arena-hard")  # those of scorers.judge.outcome
 _WITHOUT_TARGET = (*_JUDGED, "code", "needle")  # their scorers read other fields
 
 _LIKELIHOODS = (
@@ -240,7 +242,7 @@ def build(loaded: Mapping[str, Any], *, dataset: DatasetRef | None = None) -> Ta
         primary=section.text("primary", ""),
         max_error_rate=section.number("max_error_rate", 0.0, least=0, most=1),
         publish=_publish(section),
-        judge=section.mapping("judge"),
+        judge=_judge(section, output_type),
         needle=section.mapping("needle"),
         metadata=section.mapping("metadata"),
     )
@@ -456,6 +458,33 @@ def _metrics(section: Section, output_type: str) -> tuple[Metric, ...]:
     return tuple(found) or (Metric(default),)
 
 
+def _judge(section: Section, output_type: str) -> dict[str, Any]:
+    """With its defaults written out, as they are part of what is hashed."""
+    given = section.peek("judge") is not None
+    inner = section.section("judge")
+    if output_type not in _JUDGED:
+        if given:
+            section.problem("judge", f"only in tasks of the kinds {' and '.join(_JUDGED)}")
+        return {}
+    if output_type == "judge_single":
+        for key in ("baseline", "policy"):
+            if inner.peek(key) is not None:
+                inner.problem(key, "only in tasks of the kind judge_pairwise")
+    usual = Judge()
+    judge = Judge(
+        turns=inner.text_or_none("turns"),
+        reference=inner.text_or_none("reference"),
+        baseline=inner.text_or_none("baseline"),
+        policy=inner.text("policy", usual.policy),
+        criteria=inner.text("criteria", usual.criteria),
+        max_gen_toks=inner.integer("max_gen_toks", usual.max_gen_toks, least=1, most=MAX_TOKENS),
+    )
+    if judge.policy not in _POLICIES:
+        inner.problem("policy", f"{judge.policy!r} is none of {', '.join(_POLICIES)}")
+    inner.finish()
+    return dataclasses.asdict(judge)
+
+
 def _publish(section: Section) -> Publish | None:
     if section.peek("publish") is None:
         section.take("publish")
@@ -484,8 +513,10 @@ def _contradictions(definition: TaskDefinition) -> list[Problem]:
         )
     if definition.output_type == "multiple_choice" and definition.doc_to_choice is None:
         problems.append(Problem("doc_to_choice", "missing: the answers to choose from"))
-    if definition.output_type in _JUDGED and not definition.judge:
-        problems.append(Problem("judge", "missing: how the answer is judged"))
+    if definition.output_type in _JUDGED:
+        problems += _not_judged(definition)
+    if definition.output_type == "code":
+        problems += _not_runnable(definition)
     if definition.output_type == "needle" and not definition.needle:
         problems.append(Problem("needle", "missing: lengths, depths and seeds of the grid"))
     reducer = definition.epoch_reducer
@@ -496,12 +527,39 @@ def _contradictions(definition: TaskDefinition) -> list[Problem]:
         problems.append(
             Problem("epoch_reducer", f"{reducer} needs at least {passes[1]} epochs, and 1 or more")
         )
+    for one in definition.filters:
+        together = filters.reads_several(one.steps)
+        if together > definition.epochs:
+            problems.append(Problem("epochs", f"the filter {one.name} reads {together} responses"))
+        if together and passes:
+            problems.append(
+                Problem("epoch_reducer", f"{reducer} needs all responses; {one.name} leaves one")
+            )
     scores = _scores(definition)
     if definition.primary and definition.primary not in scores:
         problems.append(
             Problem("primary", f"{definition.primary!r} is none of {', '.join(scores)}")
         )
     return problems
+
+
+def _not_runnable(definition: TaskDefinition) -> Iterator[Problem]:
+    """Each response is one program, run once."""
+    if len(definition.filters) > 1:
+        yield Problem("filter_list", "a code task has one filter, which finds the code")
+    if any(filters.reads_several(one.steps) for one in definition.filters):
+        yield Problem("filter_list", "the filter of a code task reads one response at a time")
+    if [scorer(one.metric).id for one in definition.metrics] != ["code"]:
+        yield Problem("metric_list", "a code task is scored by code alone")
+
+
+def _not_judged(definition: TaskDefinition) -> Iterator[Problem]:
+    """What a judge's verdicts cannot be scored by."""
+    kind = definition.output_type
+    if [scorer(one.metric).id for one in definition.metrics] != [kind]:
+        yield Problem("metric_list", f"a task of the kind {kind} is scored by {kind} alone")
+    if definition.epoch_reducer != "mean":
+        yield Problem("epoch_reducer", "verdicts of several epochs are averaged: only mean")
 
 
 def _scores(definition: TaskDefinition) -> list[str]:

@@ -94,12 +94,17 @@ def distinct(readings: Iterable[Reading]) -> Iterator[Reading | Duplicate]:
 
 
 def dataset_version(items: Iterable[Item]) -> str:
-    """`sha256:` and the hash over the items' hashes, in their order.
+    """`sha256:` and the hash over the items' hashes, in their order."""
+    return version_of(item.hash for item in items)
+
+
+def version_of(hashes: Iterable[str]) -> str:
+    """The version of the dataset that has items of these hashes, in this order.
 
     The order counts because the draw of few-shot examples and a limit both depend on it. Ids and
     line numbers do not: the same questions from another file are the same dataset.
     """
     digest = hashlib.sha256()
-    for item in items:
-        digest.update(bytes.fromhex(item.hash))
+    for one in hashes:
+        digest.update(bytes.fromhex(one))
     return f"sha256:{digest.hexdigest()}"

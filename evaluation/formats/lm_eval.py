@@ -58,7 +58,8 @@ class Results:
 
     model: str
     tasks: tuple[TaskResult, ...]
-    date: datetime | None = None  # aware
+    date: datetime | None = None  # aware; of the beginning
+    seconds: float | None = None  # that it took
     lm_eval_version: str = ""
     git_hash: str = ""
     limit: float | None = None
@@ -71,23 +72,46 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One item's responses, one for each epoch, and what a filter and the metrics made of them."""
+    """One item's responses, one for each epoch, and what a filter and the metrics made of them.
+
+    Of a log-likelihood task the response is the choice that the model holds likeliest.
+    """
 
     doc_id: int
     doc: Mapping[str, Any]
     target: str
-    prompt: str  # a chat's messages as JSON
+    prompt: str  # a chat's messages as JSON, see `chat`
     responses: tuple[str, ...]
     filtered: tuple[str, ...]
     filter: str = "none"
     scores: Mapping[str, float] = field(default_factory=dict)
     generation_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    chat: bool = False
+    likelihoods: tuple[float, ...] = ()  # of the choices, in a log-likelihood task
+    finish_reasons: tuple[str, ...] = ()  # of the responses; only this site's files have them
+    line: int = field(default=0, compare=False)  # in its file
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """What was sent; a completion endpoint's text is a message of the user."""
+        if self.chat:
+            said: list[dict[str, Any]] = json.loads(self.prompt)
+            return said
+        return [{"role": "user", "content": self.prompt}]
 
 
 def read_results(path: Path) -> Results:
+    """Raises Unreadable."""
+    return results_of(rows.json_document(path))
+
+
+def is_results(document: Any) -> bool:
+    return isinstance(document, dict) and isinstance(document.get("results"), dict)
+
+
+def results_of(document: Any) -> Results:
     """Raises Unreadable. Groups are left out: their tasks are there."""
-    document = rows.json_document(path)
-    if not isinstance(document, dict) or not isinstance(document.get("results"), dict):
+    if not is_results(document):
         raise Unreadable("not a results file of lm-evaluation-harness: no 'results'")
     groups = _mapping(document, "groups")
     configuration = _mapping(document, "config")
@@ -100,6 +124,7 @@ def read_results(path: Path) -> Results:
             if name not in groups and isinstance(measured, dict)
         ),
         date=_date(document.get("date")),
+        seconds=_seconds(document.get("total_evaluation_time_seconds")),
         lm_eval_version=_text(document.get("lm_eval_version")),
         git_hash=_text(document.get("git_hash")),
         limit=float(limit) if _is_number(limit) else None,
@@ -162,27 +187,29 @@ def read_samples(path: Path) -> Iterator[Sample | BadRow]:
             yield row
             continue
         try:
-            yield _sample(row.fields)
+            yield _sample(row.fields, row.line)
         except Unreadable as error:
             yield BadRow(row.line, str(error), path.name)
 
 
-def _sample(fields: dict[str, Any]) -> Sample:
+def _sample(fields: dict[str, Any], line: int) -> Sample:
     number, doc = _whole(fields.get("doc_id")), fields.get("doc")
     if number is None or not isinstance(doc, dict):
         raise Unreadable("no 'doc_id' or no 'doc'")
-    prompt, arguments = _request(fields.get("arguments"))
+    requests = _requests(fields.get("arguments"))
+    prompt, chat = _prompt(requests[0][0])
     responses = fields.get("resps")
-    if not isinstance(responses, list) or len(responses) != 1:
-        # Several requests for an item are the choices of a log-likelihood task.
-        raise Unreadable("'resps' are not the responses to one request")
-    texts = responses[0] if isinstance(responses[0], list) else [responses[0]]
-    if not all(isinstance(one, str) for one in texts):
-        raise Unreadable("'resps' are not texts")
-    filtered = fields.get("filtered_resps", [])
-    filtered = filtered if isinstance(filtered, list) else [filtered]
-    if len(filtered) == 1 and isinstance(filtered[0], list):
-        filtered = filtered[0]
+    arguments = requests[0][1] if len(requests[0]) > 1 else {}
+    likelihoods: tuple[float, ...] = ()
+    if isinstance(arguments, str):
+        texts, likelihoods = _likeliest(requests, responses)
+        filtered: Any = texts
+    else:
+        texts = _texts(responses)
+        filtered = fields.get("filtered_resps", [])
+        filtered = filtered if isinstance(filtered, list) else [filtered]
+        if len(filtered) == 1 and isinstance(filtered[0], list):
+            filtered = filtered[0]
     metrics = fields.get("metrics")
     names = metrics if isinstance(metrics, list) else []
     return Sample(
@@ -193,26 +220,88 @@ def _sample(fields: dict[str, Any]) -> Sample:
         responses=tuple(texts),
         filtered=tuple(map(str, filtered)),
         filter=_text(fields.get("filter")) or "none",
-        scores={name: float(fields[name]) for name in names if _is_number(fields.get(name))},
-        generation_kwargs=arguments,
+        scores={
+            name: float(fields[name])
+            for name in names
+            if isinstance(name, str) and _is_number(fields.get(name))
+        },
+        generation_kwargs=arguments if isinstance(arguments, dict) else {},
+        chat=chat,
+        likelihoods=likelihoods,
+        finish_reasons=_finish_reasons(fields.get("finish_reasons"), len(texts)),
+        line=line,
     )
 
 
-def _request(arguments: Any) -> tuple[str, dict[str, Any]]:
-    """The prompt and the parameters, from a mapping by `gen_args_0` or from a list of lists."""
+def _finish_reasons(given: Any, count: int) -> tuple[str, ...]:
+    """One for each response, or none."""
+    reasons = given if isinstance(given, list) else []
+    return tuple(_text(one)[:20] for one in reasons) if len(reasons) == count else ()
+
+
+def _requests(arguments: Any) -> list[list[Any]]:
+    """For each request the prompt and what follows it, from a mapping by `gen_args_0` … or from a
+    list of lists."""
     if isinstance(arguments, dict):
-        first = arguments.get("gen_args_0")
-        values = list(first.values()) if isinstance(first, dict) else []
+        found = [list(one.values()) for one in arguments.values() if isinstance(one, dict)]
     else:
-        values = arguments[0] if isinstance(arguments, list) and arguments else []
-        values = values if isinstance(values, list) else []
-    if not values:
+        given = arguments if isinstance(arguments, list) else []
+        found = [one for one in given if isinstance(one, list)]
+    if not found or not all(found):
         raise Unreadable("'arguments' hold no request")
-    prompt = values[0]
-    if not isinstance(prompt, str):  # some endpoints keep the messages as they are
-        prompt = json.dumps(prompt, ensure_ascii=False)
-    given = values[1] if len(values) > 1 and isinstance(values[1], dict) else {}
-    return prompt, given
+    return found
+
+
+def _prompt(given: Any) -> tuple[str, bool]:
+    """The text, and whether it is a chat's messages.
+
+    A chat is written as a list of one text that is the messages' JSON; some endpoints keep the
+    messages as they are.
+    """
+    if isinstance(given, str):
+        return given, False
+    if isinstance(given, list) and len(given) == 1 and isinstance(given[0], str):
+        try:
+            return given[0], _are_messages(rows.json_value(given[0]))
+        except Unreadable:
+            return given[0], False
+    return json.dumps(given, ensure_ascii=False), _are_messages(given)
+
+
+def _are_messages(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, dict) and isinstance(one.get("role"), str) for one in value)
+    )
+
+
+def _texts(responses: Any) -> list[str]:
+    if not isinstance(responses, list) or len(responses) != 1:
+        raise Unreadable("'resps' are not the responses to one request")
+    texts = responses[0] if isinstance(responses[0], list) else [responses[0]]
+    if not texts or not all(isinstance(one, str) for one in texts):
+        raise Unreadable("'resps' are not texts")
+    return texts
+
+
+def _likeliest(requests: list[list[Any]], responses: Any) -> tuple[list[str], tuple[float, ...]]:
+    """The continuation with the highest log-likelihood, and all of these.
+
+    One that was asked for alone is an answer only if the model would have written it.
+    """
+    if not isinstance(responses, list) or len(responses) != len(requests):
+        raise Unreadable("'resps' are not the responses to the requests")
+    values: list[float] = []
+    for one in responses:
+        try:  # [["-0.5", "False"]]: log-likelihood and greediness, as texts
+            values.append(float(one[0][0]))
+        except (TypeError, ValueError, LookupError):
+            raise Unreadable("'resps' are not log-likelihoods") from None
+    best = max(range(len(values)), key=values.__getitem__)
+    if len(values) == 1 and str(responses[0][0][-1]) != "True":
+        return [""], tuple(values)
+    return [str(requests[best][1]) if len(requests[best]) > 1 else ""], tuple(values)
 
 
 def results_document(results: Results) -> dict[str, Any]:
@@ -239,6 +328,7 @@ def results_document(results: Results) -> dict[str, Any]:
         },
         "git_hash": results.git_hash or None,
         "date": results.date.timestamp() if results.date else None,
+        "total_evaluation_time_seconds": None if results.seconds is None else str(results.seconds),
         "lm_eval_version": results.lm_eval_version or None,
         "system_instruction": results.system_instruction,
         "fewshot_as_multiturn": results.fewshot_as_multiturn,
@@ -271,13 +361,17 @@ def sample_lines(samples: Iterable[Sample]) -> Iterator[str]:
             "doc": dict(sample.doc),
             "target": sample.target,
             "arguments": {
-                "gen_args_0": {"arg_0": sample.prompt, "arg_1": dict(sample.generation_kwargs)}
+                "gen_args_0": {
+                    "arg_0": [sample.prompt] if sample.chat else sample.prompt,
+                    "arg_1": dict(sample.generation_kwargs),
+                }
             },
             "resps": [list(sample.responses)],
             "filtered_resps": list(sample.filtered),
             "filter": sample.filter,
             "metrics": list(sample.scores),
             **hashes(sample),
+            **({"finish_reasons": list(sample.finish_reasons)} if sample.finish_reasons else {}),
             **sample.scores,
         }
         yield json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
@@ -320,3 +414,12 @@ def _date(value: Any) -> datetime | None:
         return datetime.fromtimestamp(float(value), UTC)
     except (TypeError, ValueError, OverflowError, OSError):
         return None
+
+
+def _seconds(value: Any) -> float | None:
+    """A number or a text."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        return None
+    return seconds if 0 <= seconds < 1e9 else None

@@ -41,6 +41,14 @@ def apply(steps: Sequence[Step], texts: Sequence[str], choices: Sequence[str] = 
     return result
 
 
+def reads_several(steps: Sequence[Step]) -> int:
+    """How many responses to an item the steps need to make one text of; 0: each is read alone."""
+    wanted = [step.get("k") for step in steps if step.get("function") == "take_first_k"]
+    needed = [k for k in wanted if isinstance(k, int)]
+    votes = any(step.get("function") == "majority_vote" for step in steps)
+    return max([*needed, int(votes)])
+
+
 def check(steps: Sequence[Step]) -> None:
     """Refuse (ValueError) what `apply` would refuse, before any response exists."""
     for step in steps:
@@ -179,6 +187,26 @@ def remove_whitespace(texts: Texts) -> Texts:
     return [text.strip() for text in texts]
 
 
+def code_block(texts: Texts, *, containing: str = "") -> Texts:
+    """Not one of lm-eval's: what stands between fences, indentation and all.
+
+    The first block with `containing` in it, else the first; a text without fences as it is. A block
+    that is not closed goes to the end.
+    """
+    return [_code_block(text, containing) for text in texts]
+
+
+def _code_block(text: str, containing: str) -> str:
+    blocks = [str(block) for block in find_all(_FENCED, text)]
+    if not blocks:
+        return text
+    return next((block for block in blocks if containing in block), blocks[0])
+
+
+# An opening fence with at most a language behind it, and one that begins a line and closes it.
+_FENCED = r"(?ms)```[ \t]*[\w+#.-]*[ \t]*\n(.*?)(?:^[ \t]*```|\Z)"
+
+
 def map_values(
     texts: Texts, *, mapping_dict: Mapping[str, str] | None = None, default_value: Any = None
 ) -> Texts:
@@ -197,4 +225,5 @@ FUNCTIONS: dict[str, Callable[..., Texts]] = {
     "uppercase": uppercase,
     "remove_whitespace": remove_whitespace,
     "map": map_values,
+    "code_block": code_block,
 }

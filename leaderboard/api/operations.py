@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from arena.models import Vote
 from config.version import VERSION
+from evaluation.published import Benchmarks
 from leaderboard import board, public_votes
 from leaderboard.api import schemas
 from leaderboard.board import published, response_cache
@@ -75,6 +76,11 @@ def _no_such_category(request: HttpRequest, error: board.NoSuchCategory) -> Http
     return problem(404, f"category: no board named {str(error)!r} is shown", "category")
 
 
+@api.exception_handler(board.NoSuchBenchmark)
+def _no_such_benchmark(request: HttpRequest, error: board.NoSuchBenchmark) -> HttpResponse:
+    return problem(404, str(error), error.parameter)
+
+
 @api.exception_handler(published.NotPublished)
 def _not_published(request: HttpRequest, error: published.NotPublished) -> HttpResponse:
     return problem(404, f"{error}: there is no such thing, or it is not public")
@@ -111,7 +117,7 @@ def leaderboard(request: HttpRequest, params: Query[schemas.BoardParams]) -> Htt
             category=schemas.CategoryOut.model_validate(read.category),
             snapshot=_snapshot(read.snapshot),
             listed=read.listed,
-            rows=[schemas.RowOut.model_validate(row) for row in read.rows],
+            rows=[schemas.LeaderboardRowOut.model_validate(row) for row in read.rows],
             facets={
                 name: [schemas.FacetOut.model_validate(choice) for choice in choices]
                 for name, choices in read.facets.items()
@@ -129,6 +135,38 @@ def _given(params: Schema) -> Mapping[str, Any]:
 
 def _snapshot(meta: board.SnapshotMeta | None) -> schemas.SnapshotOut | None:
     return None if meta is None else schemas.SnapshotOut.model_validate(meta)
+
+
+@api.get(
+    "/benchmarks",
+    operation_id="benchmarks",
+    response=schemas.BenchmarksOut,
+    summary="Benchmark results",
+    tags=["board"],
+)
+def benchmarks(request: HttpRequest) -> HttpResponse:
+    """Of whole runs only. Results under one key are of the same items, prompts and scorers."""
+
+    def build() -> BaseModel:
+        found, slugs = published.benchmark_results()
+        return schemas.BenchmarksOut(
+            benchmarks=[schemas.BenchmarkOut.model_validate(column) for column in found.columns],
+            models=[_scores(found, contestant, slug) for contestant, slug in slugs],
+        )
+
+    return _answer(request, None, build)
+
+
+def _scores(found: Benchmarks, contestant: int, slug: str) -> schemas.ModelScoresOut:
+    low, high = found.average_interval.get(contestant, (None, None))
+    results = found.results[contestant].items()
+    return schemas.ModelScoresOut(
+        model=slug,
+        average=found.average.get(contestant),
+        average_low=low,
+        average_high=high,
+        scores={key: schemas.ScoreOut.model_validate(result) for key, result in results},
+    )
 
 
 @api.get(

@@ -30,8 +30,9 @@ StatusName = Literal["ok", "provisional", "separated", "unrated"]
 SortName = Literal[
     "rank", "model", "rating", "interval", "votes", "organisation", "licence", "win_rate",
     "both_bad_rate", "bootstrap", "status", "quantisation", "parameters", "context_length",
-    "price_input", "price_output", "memory_gb", "knowledge_cutoff", "open_weights",
+    "price_input", "price_output", "memory_gb", "knowledge_cutoff", "open_weights", "benchmarks",
 ]  # fmt: skip
+BenchmarkSort = Annotated[str, Field(pattern=r"^bench\.[A-Za-z0-9_-]{1,250}$")]
 Words = Annotated[str, Field(min_length=1, max_length=MAX_SEARCH)]
 Choices = Annotated[list[Words], Field(max_length=MAX_CHOICES)]
 Absent = SkipJsonSchema[None]  # left out of the address; there is no null in it
@@ -63,7 +64,9 @@ class BoardParams(Schema):
     min_size: Billions | Absent = Field(None, description="Billions of parameters.")
     max_size: Billions | Absent = Field(None, description="Billions of parameters.")
     retired: YesOrNo = Field("false", description="List retired models as well.")
-    sort: SortName = Field("rank", description="A column of the page.")
+    sort: SortName | BenchmarkSort = Field(
+        "rank", description="A column of the page; of one benchmark `bench.` and its key."
+    )
     order: Literal["asc", "desc"] | Absent = Field(
         None, description="Without it, the better end of the column comes first."
     )
@@ -164,6 +167,48 @@ class RowOut(Out):
     open_weights: bool | None
 
 
+class ScoreOut(Out):
+    """What one whole run of a benchmark gave a model."""
+
+    value: float = Field(description="Of the primary metric, on the benchmark's own scale.")
+    low: Real = Field(description="Lower end of the 95 % interval; null where there is none.")
+    high: Real = Field(description="Upper end of the 95 % interval.")
+    n: int = Field(ge=0, description="Items scored.")
+    errors: int = Field(ge=0, description="Requests that ended in an error.")
+    unparsed: int = Field(ge=0, description="Answers in which no answer was found.")
+    truncated: int = Field(ge=0, description="Answers cut off by the token limit.")
+    finished_at: datetime
+    source: str = Field(description="The program that ran it elsewhere; empty: this site.")
+    run_id: int = Field(description="Its page is /benchmarks/runs/ and this number.")
+
+
+class BenchmarkOut(Out):
+    """One column of results that may be compared with each other."""
+
+    key: str = Field(description="Its name in addresses.", examples=["first_steps"])
+    task: str
+    title: str
+    metric: str = Field(description="filter/metric", examples=["none/exact_match"])
+    baseline: float = Field(description="What guessing scores, as a share of the scale.")
+    lowest: float = Field(description="Of the scale.")
+    highest: float = Field(description="Of the scale.")
+    higher_is_better: bool
+    source: str = Field(description="The program that ran it elsewhere; empty: this site.")
+    fingerprint: str = Field(description="SHA-256 of items, prompts, parameters and scorers.")
+    main: bool = Field(description="This site's newest edition of the task.")
+    counts: bool = Field(description="Is a part of the average.")
+
+
+class LeaderboardRowOut(RowOut):
+    benchmark_average: Share = Field(
+        description="Mean over the benchmarks, each from 0 (guessing) to 1; null while one of "
+        "them is missing."
+    )
+    benchmark_low: Real = Field(description="Lower end of its 95 % interval.")
+    benchmark_high: Real = Field(description="Upper end of its 95 % interval.")
+    benchmarks: dict[str, ScoreOut] = Field(description="By key of /benchmarks.")
+
+
 class SnapshotOut(Out):
     """One published computation. It never changes; the next one has another id."""
 
@@ -206,8 +251,21 @@ class LeaderboardOut(Out):
     category: CategoryOut
     snapshot: SnapshotOut | None = Field(description="Null before anything is published.")
     listed: int = Field(ge=0, description="Rows without the filters.")
-    rows: list[RowOut]
+    rows: list[LeaderboardRowOut]
     facets: dict[str, list[FacetOut]]
+
+
+class ModelScoresOut(Out):
+    model: str = Field(description="A slug.")
+    average: Share
+    average_low: Real
+    average_high: Real
+    scores: dict[str, ScoreOut] = Field(description="By key of the benchmark.")
+
+
+class BenchmarksOut(Out):
+    benchmarks: list[BenchmarkOut]
+    models: list[ModelScoresOut] = Field(description="Those with a result, by slug.")
 
 
 class CategoriesOut(Out):

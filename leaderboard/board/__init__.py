@@ -1,18 +1,20 @@
 """The leaderboard as one reads it: a query in, rows ready for a page, the API or a file out.
 
     query = BoardQuery.from_params(request.GET)  # BadParameter names the wrong one (422)
-    board = read(query)                          # NoSuchCategory where there is no such board (404)
+    board = read(query)                          # NoSuchCategory, NoSuchBenchmark (404)
     for row in board.rows: ...
 
-Reads published snapshots and never computes a rating; the number of queries is constant (4). What
-the address carries is the whole state: `query.encoded()` is its canonical form without defaults,
-and `query.but(sort="votes").encoded()` the address of the same view, sorted anew.
+Reads published snapshots and benchmark results and never computes a rating; the number of queries
+is constant (7 at most). What the address carries is the whole state: `query.encoded()` is its
+canonical form without defaults, and `query.but(sort="votes").encoded()` the address of the same
+view, sorted anew.
 
 Models in preview and drafts have no row here, whatever is asked. Ranks are those of the
 snapshot: filters hide rows and renumber nothing.
 """
 
 from leaderboard.board.query import (
+    BENCHMARK,
     COLUMNS,
     DEFAULT_COLUMNS,
     MAX_CHOICES,
@@ -21,6 +23,7 @@ from leaderboard.board.query import (
     BadParameter,
     BoardQuery,
     Column,
+    benchmark_of,
 )
 from leaderboard.board.reading import (
     FACETS,
@@ -28,6 +31,7 @@ from leaderboard.board.reading import (
     Board,
     CategoryChoice,
     FacetChoice,
+    NoSuchBenchmark,
     NoSuchCategory,
     Row,
     SnapshotMeta,
@@ -44,6 +48,7 @@ from leaderboard.board.reading import (
 )
 
 __all__ = [
+    "BENCHMARK",
     "COLUMNS",
     "DEFAULT_COLUMNS",
     "FACETS",
@@ -57,9 +62,11 @@ __all__ = [
     "CategoryChoice",
     "Column",
     "FacetChoice",
+    "NoSuchBenchmark",
     "NoSuchCategory",
     "Row",
     "SnapshotMeta",
+    "benchmark_of",
     "billions",
     "current_snapshots",
     "elo",

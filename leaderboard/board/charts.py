@@ -8,15 +8,35 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isnan
 
 from arena.models import HIDDEN_STATUSES
+from evaluation.published import Column as Benchmark
 from leaderboard.board import Board, NoSuchCategory, Row, drawing, published
+from leaderboard.board.agreement import Agreement, agreement
 from leaderboard.board.drawing import Bar, Dot, Moment
 from leaderboard.formats.csv_cells import TableWriter
 from leaderboard.models import Rating
 
 MAX_MATRIX = 60  # models; a larger square cannot be read
+OUTLIERS = 5  # models named on each side of a line
 Cell = str | int | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    model: str
+    slug: str
+    points: str  # how far from the line, with its sign
+    interval: str  # of that, as far as the rating is uncertain
+
+
+@dataclass(frozen=True, slots=True)
+class Outliers:
+    """The models that stand out on one side."""
+
+    title: str
+    models: tuple[Outlier, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +49,8 @@ class Chart:
     svg: str
     head: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    finding: str = ""  # what the numbers come to, in a sentence
+    lists: tuple[Outliers, ...] = ()
 
     def csv(self) -> bytes:
         stream = io.BytesIO()
@@ -216,6 +238,109 @@ def _against(
     return draw
 
 
+def _benchmarks(board: Board) -> Chart | None:
+    """Rating against the average of the benchmarks, or against the one that is asked for."""
+    chosen = next((b for b in board.benchmarks.columns if b.key == board.query.against), None)
+    found = [
+        (row, score)
+        for row in _rated(board)
+        if (score := _average_of(row) if chosen is None else _score_of(row, chosen)) is not None
+    ]
+    agreed = agreement([score.value for _, score in found], [row.rating or 0 for row, _ in found])
+    if agreed is None:
+        return None
+    name = "benchmark average" if chosen is None else chosen.title
+    title = f"Rating against {name}"
+    dots = [
+        Dot(row.model, score.value, row.rating or 0, row.lower, row.upper, score.low, score.high)
+        for row, score in found
+    ]
+    order = sorted(range(len(found)), key=lambda i: -abs(agreed.residuals[i]))
+    away = [(agreed.residuals[i], found[i][0]) for i in order]
+    return Chart(
+        "benchmarks",
+        title,
+        "The dotted line is that of least squares. A model above it does better with people than "
+        "its score says. The names of those farthest from it come first.",
+        drawing.scatter(
+            [dots[i] for i in order],
+            title=title,
+            x_label=name if chosen is not None and not chosen.percent else f"{name}, per cent",
+            line=(agreed.slope, agreed.intercept),
+        ),
+        ("model", "score", "score_lower", "score_upper", "rating", "lower", "upper", "residual"),
+        tuple(
+            (*(row.model, score.value, score.low, score.high),
+             *(row.rating, row.lower, row.upper, round(residual, 3)))
+            for (row, score), residual in zip(found, agreed.residuals, strict=True)
+        ),
+        _correlation(agreed),
+        (
+            _outliers("Better with people than on benchmarks", away, 1),
+            _outliers("Better on benchmarks than with people", away, -1),
+        ),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """As drawn: in per cent, or on a scale of its own."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def _average_of(row: Row) -> _Score | None:
+    if row.benchmark_average is None:
+        return None
+    return _scaled(row.benchmark_average, row.benchmark_low, row.benchmark_high, 100)
+
+
+def _score_of(row: Row, benchmark: Benchmark) -> _Score | None:
+    result = row.benchmarks.get(benchmark.key)
+    if result is None:
+        return None
+    return _scaled(result.value, result.low, result.high, 100 if benchmark.percent else 1)
+
+
+def _scaled(value: float, low: float | None, high: float | None, size: int) -> _Score:
+    return _Score(
+        round(size * value, 3),
+        None if low is None else round(size * low, 3),
+        None if high is None else round(size * high, 3),
+    )
+
+
+def _correlation(agreed: Agreement) -> str:
+    rho = agreed.rho
+    models = f"{rho.n} models"
+    if isnan(rho.value):
+        return f"Spearman’s ρ is not defined: all of {models} have one score."
+    said = f"Spearman’s ρ = {_signed(rho.value, 2)} for {models}"
+    if isnan(rho.low):
+        return f"{said}."
+    low, high = _signed(rho.low, 2), _signed(rho.high, 2)
+    return f"{said}, 95 % interval {low} to {high}."
+
+
+def _outliers(title: str, away: Sequence[tuple[float, Row]], side: int) -> Outliers:
+    found = [(residual, row) for residual, row in away if side * residual > 0][:OUTLIERS]
+    return Outliers(title, tuple(_outlier(row, residual) for residual, row in found))
+
+
+def _outlier(row: Row, residual: float) -> Outlier:
+    line = (row.rating or 0) - residual
+    low, high = (row.lower or 0) - line, (row.upper or 0) - line
+    interval = f"{_signed(low, 0, '+')} to {_signed(high, 0, '+')}"
+    return Outlier(row.model, row.slug, _signed(residual, 0, "+"), interval)
+
+
+def _signed(value: float, digits: int, plus: str = "") -> str:
+    rounded = round(value, digits) or 0.0  # no sign before a zero
+    return f"{rounded:{plus if rounded else ''}.{digits}f}".replace("-", "−")
+
+
 PARETO = "The dashed line joins the models that no other beats on both axes."
 CHARTS: dict[str, Callable[[Board], Chart | None]] = {
     "intervals": _intervals,
@@ -223,6 +348,7 @@ CHARTS: dict[str, Callable[[Board], Chart | None]] = {
     "battles": _battles,
     "average-wins": _average_wins,
     "history": _history,
+    "benchmarks": _benchmarks,
     "price": _against(
         "price",
         "Rating against price",

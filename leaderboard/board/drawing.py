@@ -54,8 +54,10 @@ class Dot:
     label: str
     x: float
     y: float
-    lower: float | None = None
+    lower: float | None = None  # of y
     upper: float | None = None
+    left: float | None = None  # of x
+    right: float | None = None
 
 
 def ticks(low: float, high: float, about: int = 6) -> list[float]:
@@ -227,10 +229,12 @@ def scatter(
     y_label: str = "Arena Elo",
     log_x: bool = False,
     pareto: bool = False,
+    line: tuple[float, float] | None = None,
 ) -> str:
     """Rating against something; `pareto` joins the models that nobody beats on both axes.
 
-    Less of x is better there (price, latency, size).
+    Less of x is better there (price, latency, size). `line` is (slope, intercept) of one to draw.
+    Dots are named in their order, as long as there is room; each has its name as its title.
     """
     width, height = 880.0, 420.0
     dots = [dot for dot in dots if not log_x or dot.x > 0]
@@ -238,7 +242,8 @@ def scatter(
         return _svg(width, 60, title, [_text(16, 34, "Nothing to compare yet.", fill=MUTED)])
     xs = [math.log10(dot.x) if log_x else dot.x for dot in dots]
     low, high = _span([b for d in dots for b in (d.lower, d.y, d.upper) if b is not None], False)
-    x = _Scale(*_span(xs, False), 60, width - 150)
+    sides = [b for d in dots for b in (d.left, d.right) if b is not None]
+    x = _Scale(*_span([*xs, *sides], False), 60, width - 150)
     y = _Scale(low, high, height - 48, 14)
     parts = [_grid_y(y, 60, width - 150)]
     for tick in ticks(x.low, x.high):
@@ -258,21 +263,74 @@ def scatter(
             f'<polyline points="{" ".join(front)}" fill="none" stroke="{MUTED}" '
             'stroke-dasharray="4 4"/>'
         )
+    if line is not None:
+        slope, intercept = line
+        parts.append(_straight(slope, intercept, x, y))
+    names = _Room()
     for dot, at in zip(dots, xs, strict=True):
+        names.take(x(at) - 5, y(dot.y) - 5, 10, 10)
+    for dot, at in zip(dots, xs, strict=True):
+        ends = ""
         if dot.lower is not None and dot.upper is not None:
+            ends += f"M{x(at):.1f} {y(dot.lower):.1f}V{y(dot.upper):.1f}"
+        if dot.left is not None and dot.right is not None:
+            ends += f"M{x(dot.left):.1f} {y(dot.y):.1f}H{x(dot.right):.1f}"
+        if ends:
             parts.append(
-                f'<path d="M{x(at):.1f} {y(dot.lower):.1f}V{y(dot.upper):.1f}" stroke="{ACCENT}" '
-                'stroke-opacity="0.35" stroke-width="2"/>'
+                f'<path d="{ends}" stroke="{ACCENT}" stroke-opacity="0.35" stroke-width="2"/>'
             )
         parts.append(
             f'<circle cx="{x(at):.1f}" cy="{y(dot.y):.1f}" r="4.5" fill="{ACCENT}">'
             f"<title>{escape(dot.label)}: {_number(dot.x)}, {_number(dot.y)}</title></circle>"
         )
-        parts.append(_text(x(at) + 8, y(dot.y) + 4, _short(dot.label, 24), size=11))
+        name = _short(dot.label, 24)
+        wide = 0.92 * CHAR * len(name)
+        if names.free(x(at) + 7, y(dot.y) - 6, wide, 12):
+            parts.append(_text(x(at) + 8, y(dot.y) + 4, name, size=11))
+        elif x(at) - 7 - wide > 60 and names.free(x(at) - 7 - wide, y(dot.y) - 6, wide, 12):
+            parts.append(_text(x(at) - 8, y(dot.y) + 4, name, anchor="end", size=11))
     return _svg(width, height, title, parts)
 
 
+def _straight(slope: float, intercept: float, x: _Scale, y: _Scale) -> str:
+    """The part of a line that lies in the picture."""
+    left, right = x.low, x.high
+    if slope:
+        at_low, at_high = sorted(((y.low - intercept) / slope, (y.high - intercept) / slope))
+        left, right = max(left, at_low), min(right, at_high)
+    start, end = intercept + slope * left, intercept + slope * right
+    return (
+        f'<path d="M{x(left):.1f} {y(start):.1f}L{x(right):.1f} {y(end):.1f}" stroke="{MUTED}" '
+        'stroke-dasharray="2 4"/>'
+    )
+
+
 # --- drawing ---------------------------------------------------------------------------------
+
+
+class _Room:
+    """Where something stands already, by bands of BAND pixels: hundreds of labels are compared."""
+
+    BAND = 16
+
+    def __init__(self) -> None:
+        self._taken: dict[int, list[tuple[float, float, float, float]]] = {}
+
+    def take(self, x: float, y: float, width: float, height: float) -> None:
+        for band in self._bands(y, height):
+            self._taken.setdefault(band, []).append((x, y, x + width, y + height))
+
+    def free(self, x: float, y: float, width: float, height: float) -> bool:
+        """Whether nothing stands there; if so, it is taken now."""
+        for band in self._bands(y, height):
+            for left, top, right, bottom in self._taken.get(band, ()):
+                if x < right and left < x + width and y < bottom and top < y + height:
+                    return False
+        self.take(x, y, width, height)
+        return True
+
+    def _bands(self, y: float, height: float) -> range:
+        return range(int(y // self.BAND), int((y + height) // self.BAND) + 1)
 
 
 class _Scale:

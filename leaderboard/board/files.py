@@ -25,6 +25,8 @@ def export(request: HttpRequest, kind: str) -> HttpResponse:
         )
     except board.NoSuchCategory as error:
         return _refused(f"category: no board named {str(error)!r} is shown", 404)
+    except board.NoSuchBenchmark as error:
+        return _refused(str(error), 404)
 
 
 def _file(query: board.BoardQuery, kind: str) -> HttpResponse:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evaluation import figures
+from evaluation.published import Column, Result
 from leaderboard import snapshots
 from leaderboard.board import NoSuchCategory, published
 from leaderboard.board.published import ModelCard, Pair, Standing
@@ -51,6 +53,26 @@ class ModelView:
     other_methods: list[Standing]  # overall
     best: list[Opponent]
     worst: list[Opponent]
+    benchmarks: BenchmarkScores
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkScores:
+    """A model's results, and their average in words; "" without one."""
+
+    lines: list[BenchmarkLine]
+    average: str
+    interval: str
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkLine:
+    """A model's result in one column, in words; without `result`, one of an older edition."""
+
+    column: Column
+    score: str
+    interval: str
+    result: Result | None
 
 
 def model_view(slug: str) -> ModelView:
@@ -69,6 +91,36 @@ def model_view(slug: str) -> ModelView:
         ],
         best=ranked[:half],
         worst=ranked[::-1][:half],
+        benchmarks=benchmark_scores(slug),
+    )
+
+
+def benchmark_scores(slug: str) -> BenchmarkScores:
+    found, models = published.benchmark_results()
+    contestant = next((pk for pk, name in models if name == slug), 0)
+    results = found.results.get(contestant, {})
+    older = found.reruns.get(contestant, frozenset())
+    average = found.average.get(contestant)
+    low, high = found.average_interval.get(contestant, (None, None))
+    return BenchmarkScores(
+        [
+            _line(column, results.get(column.key))
+            for column in found.columns
+            if column.key in results or column.key in older
+        ],
+        "" if average is None else figures.score(average),
+        "" if low is None else figures.interval(low, high),
+    )
+
+
+def _line(column: Column, result: Result | None) -> BenchmarkLine:
+    if result is None:
+        return BenchmarkLine(column, "", "", None)
+    return BenchmarkLine(
+        column,
+        figures.score(result.value, percent=column.percent),
+        figures.interval(result.low, result.high, percent=column.percent),
+        result,
     )
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from arena.models import HIDDEN_STATUSES, Contestant
+from evaluation.published import Benchmarks, benchmarks
 from leaderboard import board
 from leaderboard.board import (
     NoSuchCategory,
@@ -146,6 +147,13 @@ def history(
         "snapshot__cells", "snapshot__covariance"
     )
     return [_standing(rating) for rating in found.order_by("-snapshot_id")[:limit]]
+
+
+def benchmark_results() -> tuple[Benchmarks, list[tuple[int, str]]]:
+    """Every public result, and (id, slug) of the models that have one, by slug."""
+    found = benchmarks()
+    models = _public_models().filter(pk__in=list(found.results)).order_by("slug")
+    return found, list(models.values_list("pk", "slug"))
 
 
 def pairs(*, category: str, method: str) -> tuple[SnapshotMeta | None, list[Pair]]:

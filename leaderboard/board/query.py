@@ -13,7 +13,8 @@ from django.utils.datastructures import MultiValueDict
 from leaderboard.models import OVERALL, Method, Rating
 
 MAX_SEARCH = 100
-MAX_LIST = 500
+MAX_COLUMN = 300
+MAX_LIST = 5_000
 MAX_CHOICES = 50  # values of one facet in one address
 
 
@@ -47,6 +48,11 @@ class Column:
     descending: bool = True  # the direction of the first click
     default: bool = False
 
+    @property
+    def style(self) -> str:
+        """Its name in style sheets; single benchmarks look alike."""
+        return "bench" if benchmark_of(self.key) else self.key
+
 
 COLUMNS: dict[str, Column] = {
     column.key: column
@@ -67,6 +73,10 @@ COLUMNS: dict[str, Column] = {
                numeric=False, descending=False, default=True),
         Column("licence", "Licence", ("licence",), "Terms of the weights or the service",
                numeric=False, descending=False, default=True),
+        Column("benchmarks", "Benchmarks",
+               ("benchmark_average", "benchmark_low", "benchmark_high"),
+               "Mean over the benchmarks, each from 0 (guessing) to 100; only of models that have "
+               "taken all of them", default=True),
         Column("win_rate", "Win rate", ("win_rate",),
                "Expected share of wins against all others alike"),
         Column("both_bad_rate", "Both bad", ("both_bad_rate",),
@@ -91,8 +101,22 @@ COLUMNS: dict[str, Column] = {
                numeric=False),
     )
 }  # fmt: skip
+# The columns of single benchmarks are those there are results of: "bench." and a name.
+BENCHMARK = "bench."
+_BENCHMARK = re.compile(r"bench\.([A-Za-z0-9_-]{1,250})", re.ASCII)
 DEFAULT_COLUMNS = tuple(key for key, column in COLUMNS.items() if column.default)
 STATUSES = tuple(Rating.Status.values)
+
+
+def benchmark_of(key: str) -> str:
+    """The benchmark whose column this is; "" for a column that is there always."""
+    match = _BENCHMARK.fullmatch(key)
+    return match[1] if match else ""
+
+
+def falls(key: str) -> bool:
+    """Whether the better end of this column is its highest."""
+    return COLUMNS[key].descending if key in COLUMNS else True
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +137,18 @@ class BoardQuery:
     sort: str = "rank"
     descending: bool = False
     columns: tuple[str, ...] = DEFAULT_COLUMNS
+    against: str = ""  # the benchmark that a chart sets the ratings against; "": the average
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> BoardQuery:
         """Read an address. Parameters it does not know are ignored, empty ones are defaults."""
         read = _Reader(params)
-        sort = read.one_of("sort", tuple(COLUMNS), "rank")
-        natural = "desc" if COLUMNS[sort].descending else "asc"
-        asked = read.listed("columns")
-        if unknown := [key for key in asked if key not in COLUMNS]:
-            raise BadParameter("columns", f"{unknown[0]!r} is none of {', '.join(COLUMNS)}")
+        sort = read.column("sort", "rank")
+        natural = "desc" if falls(sort) else "asc"
+        asked = read.columns("columns")
+        against = read.text("against", MAX_COLUMN)
+        if against and not benchmark_of(BENCHMARK + against):
+            raise BadParameter("against", f"{against!r} is not the name of a benchmark")
         low, high = read.size("min_size"), read.size("max_size")
         return cls(
             category=read.text("category") or OVERALL,
@@ -138,9 +164,8 @@ class BoardQuery:
             retired=bool(read.yes_or_no("retired")),
             sort=sort,
             descending=read.one_of("order", ("asc", "desc"), natural) == "desc",
-            columns=tuple(k for k in COLUMNS if k in asked or k == "model")
-            if asked
-            else DEFAULT_COLUMNS,
+            columns=asked or DEFAULT_COLUMNS,
+            against=against,
         )
 
     def to_params(self) -> list[tuple[str, str]]:
@@ -167,9 +192,10 @@ class BoardQuery:
         if self.retired:
             add("retired", "true")
         add("sort", self.sort, "rank")
-        if self.descending != COLUMNS[self.sort].descending:
+        if self.descending != falls(self.sort):
             add("order", "desc" if self.descending else "asc")
         add("columns", ",".join(self.columns), ",".join(DEFAULT_COLUMNS))
+        add("against", self.against)
         return pairs
 
     def encoded(self) -> str:
@@ -179,7 +205,7 @@ class BoardQuery:
     def but(self, **changes: Any) -> BoardQuery:
         """The same view with other values; sorting by another column takes its own direction."""
         if "sort" in changes and "descending" not in changes:
-            changes["descending"] = COLUMNS[changes["sort"]].descending
+            changes["descending"] = falls(changes["sort"])
         return replace(self, **changes)
 
     def sorted_by(self, column: str) -> BoardQuery:
@@ -209,18 +235,37 @@ class _Reader:
             values = list(given) if isinstance(given, list | tuple) else [given]
         return [str(value) for value in values]
 
-    def text(self, name: str) -> str:
+    def text(self, name: str, longest: int = MAX_SEARCH) -> str:
         value = (self._values(name) or [""])[-1]
-        if len(value) > MAX_SEARCH:
-            raise BadParameter(name, f"is longer than {MAX_SEARCH} characters")
+        if len(value) > longest:
+            raise BadParameter(name, f"is longer than {longest} characters")
         return value
 
-    def listed(self, name: str) -> list[str]:
-        """Values with commas between them, or one parameter each as a plain form sends them."""
+    def column(self, name: str, default: str) -> str:
+        value = self.text(name, MAX_COLUMN) or default
+        self._check_column(name, value)
+        return value
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Keys with commas between them, or one parameter each as a plain form sends them.
+
+        In one order, whatever the order given; the model is always among them. () for none.
+        """
         text = ",".join(self._values(name))
         if len(text) > MAX_LIST:
             raise BadParameter(name, f"is longer than {MAX_LIST} characters")
-        return [value for value in text.split(",") if value]
+        asked = {value for value in text.split(",") if value}
+        if not asked:
+            return ()
+        for key in sorted(asked):
+            self._check_column(name, key)
+        always = [key for key in COLUMNS if key in asked or key == "model"]
+        return (*always, *sorted(asked - COLUMNS.keys()))
+
+    def _check_column(self, name: str, key: str) -> None:
+        if key not in COLUMNS and not benchmark_of(key):
+            known = f"{', '.join(COLUMNS)}, {BENCHMARK}NAME"
+            raise BadParameter(name, f"{key!r} is none of {known}")
 
     def one_of(self, name: str, known: Sequence[str], default: str) -> str:
         value = self.text(name) or default

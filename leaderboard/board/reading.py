@@ -1,14 +1,15 @@
 """The leaderboard as last published: rows ready for a page, the API or a file.
 
-Reads published snapshots and never computes a rating; the number of queries is constant (4).
+Reads published snapshots and benchmark results and never computes a rating; the number of queries
+is constant (7 at most).
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -18,12 +19,31 @@ from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
 from arena.models import HIDDEN_STATUSES, Contestant, Vote
-from leaderboard.board.query import COLUMNS, FACET_FIELDS, STATUSES, BoardQuery, Column
+from evaluation.published import Benchmarks, Result, benchmarks
+from evaluation.published import Column as Benchmark
+from leaderboard.board.query import (
+    BENCHMARK,
+    COLUMNS,
+    DEFAULT_COLUMNS,
+    FACET_FIELDS,
+    STATUSES,
+    BoardQuery,
+    Column,
+    benchmark_of,
+)
 from leaderboard.models import OVERALL, Category, Method, Rating, Snapshot
 
 
 class NoSuchCategory(LookupError):
     """No category of this name is shown: unknown, or with too few battles or models."""
+
+
+class NoSuchBenchmark(LookupError):
+    """No public result stands in this column: never did, or no longer does."""
+
+    def __init__(self, parameter: str, name: str) -> None:
+        super().__init__(f"{parameter}: no benchmark named {name!r} has a published result")
+        self.parameter = parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +83,19 @@ class Row:
     memory_gb: float | None
     knowledge_cutoff: str
     open_weights: bool | None
+    benchmark_average: float | None = None  # 0 to 1
+    benchmark_low: float | None = None
+    benchmark_high: float | None = None
+    benchmarks: Mapping[str, Result] = field(default_factory=dict)  # by Benchmark.key
+    reruns: frozenset[str] = frozenset()  # those of which it has an older edition only
+
+    def value(self, name: str) -> Any:
+        """One field of a column; of a benchmark's, its result or a figure of that."""
+        if not name.startswith(BENCHMARK):
+            return getattr(self, name)
+        benchmark, _, figure = name.removeprefix(BENCHMARK).partition(".")
+        result = self.benchmarks.get(benchmark)
+        return None if result is None else getattr(result, figure or "value")
 
 
 ROW_FIELDS = tuple(field.name for field in fields(Row))
@@ -118,15 +151,36 @@ class Board:
     rows: tuple[Row, ...]
     listed: int  # rows without the filters
     facets: dict[str, tuple[FacetChoice, ...]]  # keys as in FACETS
+    benchmarks: Benchmarks
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        return tuple(COLUMNS[key] for key in self.query.columns)
+        """Those shown. By default the average is, as soon as a model has one."""
+        return tuple(column for column in self.all_columns if column.key in self.query.columns)
+
+    @property
+    def all_columns(self) -> tuple[Column, ...]:
+        """Those to choose from."""
+        asked = self.query.columns != DEFAULT_COLUMNS and "benchmarks" in self.query.columns
+        averages = bool(self.benchmarks.average) or asked
+        always = (c for c in COLUMNS.values() if averages or c.key != "benchmarks")
+        return (*always, *map(benchmark_column, self.benchmarks.columns))
 
     @property
     def methods(self) -> list[tuple[str, str]]:
         """(value, label) of the methods this category is published with."""
         return [(v, str(label)) for v, label in Method.choices if v in self.category.methods]
+
+
+def benchmark_column(benchmark: Benchmark) -> Column:
+    key = BENCHMARK + benchmark.key
+    return Column(
+        key,
+        benchmark.title,
+        (key, f"{key}.low", f"{key}.high", f"{key}.n"),
+        f"{benchmark.metric} of {benchmark.task}, with its 95 % interval"
+        + (f"; run by {benchmark.source}" if benchmark.source else ""),
+    )
 
 
 # Keys are the names in the address.
@@ -139,7 +193,7 @@ FACETS: dict[str, Callable[[Row], str]] = {
 
 
 def read(query: BoardQuery) -> Board:
-    """The board as last published. Raises NoSuchCategory."""
+    """The board as last published. Raises NoSuchCategory and NoSuchBenchmark."""
     current = current_snapshots()
     categories = shown_categories(current)
     category = next((c for c in categories if c.slug == query.category), None)
@@ -148,7 +202,12 @@ def read(query: BoardQuery) -> Board:
     snapshot = next(
         (s for s in current if (s.category.slug, s.method) == (query.category, query.method)), None
     )
-    rows = snapshot_rows(snapshot, retired=query.retired) if snapshot else []
+    public = benchmarks()
+    _check_benchmarks(query, public)
+    rows = _rows(snapshot, public, retired=query.retired) if snapshot else []
+    # A model that nobody has voted on stands on the overall board for its results alone.
+    if query.category == OVERALL and (snapshot or not category.methods):
+        rows += _unrated(snapshot, public, retired=query.retired)
     return Board(
         query=query,
         category=category,
@@ -157,7 +216,18 @@ def read(query: BoardQuery) -> Board:
         rows=tuple(_ordered([row for row in rows if _passes(row, query)], query)),
         listed=len(rows),
         facets={facet: _choices(rows, query, facet) for facet in FACETS},
+        benchmarks=public,
     )
+
+
+def _check_benchmarks(query: BoardQuery, public: Benchmarks) -> None:
+    """Raises NoSuchBenchmark for a name in the address that has no column."""
+    known = {column.key for column in public.columns}
+    asked = [("sort", benchmark_of(query.sort)), ("against", query.against)]
+    asked += [("columns", benchmark_of(key)) for key in query.columns]
+    for parameter, name in asked:
+        if name and name not in known:
+            raise NoSuchBenchmark(parameter, name)
 
 
 def current_snapshots() -> list[Snapshot]:
@@ -242,24 +312,53 @@ _CARD = (
 
 def snapshot_rows(snapshot: Snapshot, *, retired: bool) -> list[Row]:
     """Every public row of one snapshot, best first, in two queries."""
-    hidden = [*HIDDEN_STATUSES, *([] if retired else [Contestant.Status.RETIRED])]
+    return _rows(snapshot, _NO_BENCHMARKS, retired=retired)
+
+
+_NO_BENCHMARKS = Benchmarks((), {}, {}, {}, {})
+
+
+def _rows(snapshot: Snapshot, public: Benchmarks, *, retired: bool) -> list[Row]:
     # Tuples: three hundred model instances of two tables cost three times as much.
     found = (
         Rating.objects.filter(snapshot=snapshot)
-        .exclude(contestant__status__in=hidden)
+        .exclude(contestant__status__in=_unlisted(retired))
         .order_by()
         .values_list("contestant_id", *_RATING, *(f"contestant__{name}" for name in _CARD))
     )
     before = ranks_before(snapshot)
     rows = [
         _row(
+            values[0],
             dict(zip(_RATING, values[1 : 1 + len(_RATING)], strict=True)),
             dict(zip(_CARD, values[1 + len(_RATING) :], strict=True)),
             before.get(values[0]),
+            public,
         )
         for values in found
     ]
     return _ordered(rows, BoardQuery())
+
+
+def _unlisted(retired: bool) -> list[str]:
+    return [*HIDDEN_STATUSES, *([] if retired else [Contestant.Status.RETIRED])]
+
+
+_NO_RATING = {**dict.fromkeys(_RATING), "votes": 0, "status": Rating.Status.UNRATED.value}
+
+
+def _unrated(snapshot: Snapshot | None, public: Benchmarks, *, retired: bool) -> list[Row]:
+    """Models with results that the snapshot does not list, by name."""
+    if not public.results:
+        return []
+    found = Contestant.objects.filter(pk__in=list(public.results))
+    if snapshot:
+        found = found.exclude(pk__in=Rating.objects.filter(snapshot=snapshot).values("contestant"))
+    found = found.exclude(status__in=_unlisted(retired)).order_by("name")
+    return [
+        _row(values[0], _NO_RATING, dict(zip(_CARD, values[1:], strict=True)), None, public)
+        for values in found.values_list("pk", *_CARD)
+    ]
 
 
 def ranks_before(snapshot: Snapshot) -> dict[int, int]:
@@ -285,7 +384,14 @@ def ranks_before(snapshot: Snapshot) -> dict[int, int]:
 _STATUS_TEXT = {str(value): str(label) for value, label in Rating.Status.choices}
 
 
-def _row(rating: dict[str, Any], card: dict[str, Any], rank_before: int | None) -> Row:
+def _row(
+    contestant: int,
+    rating: Mapping[str, Any],
+    card: Mapping[str, Any],
+    rank_before: int | None,
+    public: Benchmarks,
+) -> Row:
+    low, high = public.average_interval.get(contestant, (None, None))
     point, lower, upper, rank = (rating[k] for k in ("rating", "lower", "upper", "rank"))
     rated = point is not None
     few = rating["votes"] < settings.MIN_RATED_VOTES
@@ -325,6 +431,11 @@ def _row(rating: dict[str, Any], card: dict[str, Any], rank_before: int | None) 
         memory_gb=card["memory_gb"],
         knowledge_cutoff=card["knowledge_cutoff"],
         open_weights=card["open_weights"],
+        benchmark_average=share(public.average.get(contestant)),
+        benchmark_low=share(low),
+        benchmark_high=share(high),
+        benchmarks=public.results.get(contestant, {}),
+        reruns=public.reruns.get(contestant, frozenset()),
     )
 
 
@@ -389,7 +500,7 @@ def _ordered(rows: list[Row], query: BoardQuery) -> list[Row]:
     """Sorted by one column; what has no value there comes last in either direction."""
     # Two stable sorts: within equals, the better rating stands first, then the name.
     rows = sorted(rows, key=lambda r: (-(r.rating if r.rating is not None else -1e9), r.slug))
-    value = _SORT_VALUE.get(query.sort) or (lambda row: getattr(row, query.sort))
+    value = _SORT_VALUE.get(query.sort) or (lambda row: row.value(query.sort))
     known = [row for row in rows if value(row) not in (None, "")]
     rest = [row for row in rows if value(row) in (None, "")]
     return sorted(known, key=value, reverse=query.descending) + rest
@@ -405,4 +516,5 @@ _SORT_VALUE: dict[str, Callable[[Row], Any]] = {
     ),
     "status": lambda row: STATUSES.index(row.status),
     "parameters": lambda row: row.billions,
+    "benchmarks": lambda row: row.benchmark_average,
 }

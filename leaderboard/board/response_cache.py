@@ -3,8 +3,9 @@
     return respond(request, query=query.encoded(), build=lambda: render(request, ...))
 
 Everything public about the ratings is a function of the address and of `state()`: the current
-snapshots, the models' cards, the categories. An answer is built once for each of them, compressed
-once, and given its ETag from its own bytes, so that any process of any start gives the same one.
+snapshots, the models' cards, the categories, the benchmark results. An answer is built once for
+each of them, compressed once, and given its ETag from its own bytes, so that any process of any
+start gives the same one.
 
 Only for answers that are the same for everybody: no form with a CSRF token, no name of a user.
 For somebody who is logged in, pass `shared=False`: it is built anew and not to be kept.
@@ -27,6 +28,7 @@ from django.utils.cache import patch_vary_headers
 
 from arena.models import Contestant
 from config.version import VERSION
+from evaluation import published as evaluation
 from leaderboard.models import Category, Snapshot
 
 MAX_AGE = 10  # seconds a reader may go on without asking again
@@ -188,7 +190,7 @@ def state() -> str:
 
 
 def _digest() -> str:
-    """Read in three queries: a card or a category may change without a new snapshot."""
+    """Read in four queries: a card, a category or a result may change without a new snapshot."""
     sha = hashlib.sha256()
     parts: Iterable[object] = (
         VERSION,
@@ -198,6 +200,7 @@ def _digest() -> str:
              .values_list("id", "published_at")),
         list(Category.objects.order_by("id").values_list()),
         list(Contestant.objects.order_by("id").values_list(*PUBLIC_FIELDS)),
+        evaluation.state(),
     )  # fmt: skip
     for part in parts:
         sha.update(json.dumps(part, default=str).encode())

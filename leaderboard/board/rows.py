@@ -13,7 +13,10 @@ from django.urls import reverse
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from leaderboard.board import Row
+from evaluation import figures
+from evaluation.published import Column as Benchmark
+from evaluation.published import Result
+from leaderboard.board import BENCHMARK, Row
 
 NONE = "–"
 
@@ -37,22 +40,86 @@ class Axis:
         return 100 * (value - self.low) / (self.high - self.low)
 
 
-def table_rows(rows: Sequence[Row], columns: Sequence[str], axis: Axis | None) -> SafeString:
-    """A <tr> a row with a cell for each of `columns` (keys of board.COLUMNS)."""
+def table_rows(
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    axis: Axis | None,
+    benchmarks: Iterable[Benchmark] = (),
+) -> SafeString:
+    """A <tr> a row with a cell for each of `columns` (keys of Board.columns)."""
     # One look at the URL configuration instead of one a model.
     address = reverse("leaderboard:model", args=["SLUG"])
+    cells = {**_CELLS, **_benchmark_cells(columns, benchmarks)}
+    averages = "benchmarks" in columns
     parts: list[str] = []
     for row in rows:
         parts.append("<tr>" if row.rating is not None else '<tr class="unranked">')
         for column in columns:
             if column == "model":
-                parts.append(_model(row, address.replace("SLUG", row.slug)))
+                parts.append(_model(row, address.replace("SLUG", row.slug), averages))
             elif column == "rating":
                 parts.append(_rating(row) + _whisker(row, axis))
             else:
-                parts.append(_CELLS[column](row))
+                parts.append(cells[column](row))
         parts.append("</tr>\n")
     return mark_safe("".join(parts))  # noqa: S308 - every value is escaped below
+
+
+def _benchmark_cells(
+    columns: Sequence[str], benchmarks: Iterable[Benchmark]
+) -> dict[str, Callable[[Row], str]]:
+    shown = [benchmark for benchmark in benchmarks if BENCHMARK + benchmark.key in columns]
+    if not shown:
+        return {}
+    address = reverse("evaluation:run", args=[0])
+    before, _, after = address.rpartition("0")
+
+    def cell(benchmark: Benchmark) -> Callable[[Row], str]:
+        def draw(row: Row) -> str:
+            result = row.benchmarks.get(benchmark.key)
+            if result is None:
+                older = benchmark.key in row.reruns
+                return _number('<span class="sub">re-run needed</span>' if older else NONE, "bench")
+            return _score(benchmark, result, f"{before}{result.run_id}{after}")
+
+        return draw
+
+    return {BENCHMARK + benchmark.key: cell(benchmark) for benchmark in shown}
+
+
+def _score(benchmark: Benchmark, result: Result, address: str) -> str:
+    said = figures.score(result.value, percent=benchmark.percent)
+    parts = [f'<a href="{escape(address)}" title="{escape(told(result))}">{said}</a>']
+    if result.low is not None and result.high is not None:
+        interval = figures.interval(result.low, result.high, percent=benchmark.percent)
+        parts.append(f'<span class="sub">{interval}</span>')
+    return _number("".join(parts), "bench")
+
+
+def told(result: Result) -> str:
+    """What stands beside a score: of how many items, what went wrong, and when."""
+    parts = [f"n = {result.n:,}"]
+    for number, name in (
+        (result.errors, "errors"),
+        (result.unparsed, "unparsed"),
+        (result.truncated, "truncated"),
+    ):
+        if number:
+            parts.append(f"{number:,} {name}")
+    parts.append(f"{result.finished_at:%-d %b %Y}")
+    if result.source:
+        parts.append(f"run by {result.source}")
+    return ", ".join(parts)
+
+
+def _average(row: Row) -> str:
+    if row.benchmark_average is None:
+        return _number(NONE, "benchmarks")
+    said = figures.score(row.benchmark_average)
+    if row.benchmark_low is None or row.benchmark_high is None:
+        return _number(said, "benchmarks")
+    interval = figures.interval(row.benchmark_low, row.benchmark_high)
+    return _number(f'{said}<span class="sub">{interval}</span>', "benchmarks")
 
 
 def _number(html: str, column: str = "other") -> str:
@@ -80,7 +147,7 @@ def _rank(row: Row) -> str:
     return _number("".join(parts), "rank")
 
 
-def _model(row: Row, address: str) -> str:
+def _model(row: Row, address: str, averages: bool) -> str:
     parts = [f'<a href="{escape(address)}">{escape(row.model)}</a>']
     if row.quantisation:
         parts.append(f' <span class="tag">{escape(row.quantisation)}</span>')
@@ -91,6 +158,9 @@ def _model(row: Row, address: str) -> str:
     facts = " · ".join(filter(None, (row.organisation, row.licence)))
     if facts:
         parts.append(f'<span class="sub narrow">{escape(facts)}</span>')
+    if averages and row.benchmark_average is not None:
+        said = figures.score(row.benchmark_average)
+        parts.append(f'<span class="sub tight usual">Benchmarks {said}</span>')
     return f'<th scope="row" class="col-model">{"".join(parts)}</th>'
 
 
@@ -157,5 +227,6 @@ _CELLS: dict[str, Callable[[Row], str]] = {
     "price_output": lambda row: _price(row.price_output),
     "memory_gb": lambda row: _number(NONE if row.memory_gb is None else f"{row.memory_gb:g} GB"),
     "knowledge_cutoff": lambda row: _text(row.knowledge_cutoff),
+    "benchmarks": _average,
     "open_weights": lambda row: _text({True: "yes", False: "no", None: ""}[row.open_weights]),
 }

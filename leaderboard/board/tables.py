@@ -27,7 +27,13 @@ TYPES = {
     "status": TEXT, "quantisation": TEXT, "parameters": TEXT, "context_length": WHOLE,
     "price_input": REAL, "price_output": REAL, "memory_gb": REAL, "knowledge_cutoff": TEXT,
     "open_weights": YES_OR_NO,
+    "benchmark_average": REAL, "benchmark_low": REAL, "benchmark_high": REAL,
 }  # fmt: skip
+
+
+def type_of(name: str) -> str:
+    """Of a field; those of single benchmarks are only known from their names."""
+    return TYPES.get(name) or (WHOLE if name.endswith(".n") else REAL)
 
 
 def names(board: Board) -> tuple[str, ...]:
@@ -76,7 +82,7 @@ def to_parquet(board: Board) -> bytes:
             "data_hash": board.snapshot.data_hash,
         }
     schema: pa.Schema = pa.schema(
-        [pa.field(name, pa.type_for_alias(TYPES[name])) for name in names(board)],
+        [pa.field(name, pa.type_for_alias(type_of(name))) for name in names(board)],
         metadata=metadata,
     )
     rows = [dict(zip(names(board), values, strict=True)) for values in _values(board)]
@@ -88,7 +94,7 @@ def to_parquet(board: Board) -> bytes:
 def _values(board: Board) -> Iterator[tuple[Any, ...]]:
     fields = names(board)
     for row in board.rows:
-        yield tuple(getattr(row, field) for field in fields)
+        yield tuple(row.value(field) for field in fields)
 
 
 WRITERS = {

@@ -8,6 +8,7 @@ more of clustered votes than the sandwich does.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from math import log
 
@@ -18,7 +19,6 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from scipy.special import expit, pdtr
 
 from .bradley_terry import Solution, maximise
-from .counts import IntArray
 from .davidson import DavidsonSolution, davidson_inverse, maximise_davidson, settled
 from .evidence import Evidence, FloatArray, IndexArray, Standing, Status, standing
 from .fit import Fit, in_gauge
@@ -28,6 +28,7 @@ from .replicas import Replicas
 TOLERANCE = 1e-6  # log-odds, 0.0002 Elo: far below what resampling itself leaves uncertain
 CHORD_STEPS = 30
 CELLS_AT_ONCE = 500_000  # pairs times replicas held in memory together, 4 MB per array
+MATRIX_CELLS = 100_000  # of the matrices of pairs solved together
 TABLE_TO = 40
 
 
@@ -75,6 +76,7 @@ class _Resampler:
         self.incidence = csr_array((sign, (row, column)), shape=(self.size, pairs))
         self.tree = self._strongest_tree(votes)
         self.inverse = self._inverse(fit)
+        self.even = bool((self.weight == 1.0).all())
 
     def _inverse(self, fit: Fit) -> FloatArray:
         p = expit(self.point[:, np.newaxis] - self.point)
@@ -92,37 +94,71 @@ class _Resampler:
         return pairs
 
     def replicas(self, rounds: int, rng: np.random.Generator) -> FloatArray:
-        """[rounds, M] strengths, each replica aligned with the point estimate where it is rated."""
-        batch = max(1, CELLS_AT_ONCE // self.lo.size)
-        parts = [self._batch(min(batch, rounds - done), rng) for done in range(0, rounds, batch)]
-        return np.concatenate(parts)
+        """[rounds, M] strengths, each replica aligned with the point estimate where it is rated.
 
-    def _batch(self, rounds: int, rng: np.random.Generator) -> FloatArray:
-        wins = poisson(self.wins, rounds, rng)
-        losses = poisson(self.losses, rounds, rng)
-        ties = poisson(self.ties, rounds, rng)
-        totals = wins + losses + ties
+        Another thread solves a batch while this one draws the next (NumPy holds no lock while it
+        computes). All draws are made here, one after the other, so the numbers know nothing of it.
+        """
+        batch = max(1, CELLS_AT_ONCE // self.lo.size)
+        solved: list[FloatArray] = []
+        with ThreadPoolExecutor(1) as solver:
+            before: Future[FloatArray] | None = None
+            for done in range(0, rounds, batch):
+                size = min(batch, rounds - done)
+                votes = [poisson(cell, size, rng) for cell in (self.wins, self.losses, self.ties)]
+                if before:
+                    solved.append(before.result())
+                before = solver.submit(self._strengths, *votes)
+            if before:
+                solved.append(before.result())
+        return np.concatenate(solved)
+
+    def _strengths(self, wins: FloatArray, losses: FloatArray, ties: FloatArray) -> FloatArray:
+        """[R, M] of a batch of replicas, given as [pairs, R] votes."""
         strengths, contracted = self._solve(wins, losses, ties)
-        for r in np.flatnonzero(~(contracted & self._linked(totals))):
+        for r in np.flatnonzero(~(contracted & self._linked(wins + losses + ties))):
             strengths[:, r] = self._alone(wins[:, r], losses[:, r], ties[:, r])
         return strengths.T
 
+    def _weighted(self, votes: FloatArray) -> FloatArray:
+        """[pairs, R] of votes by pair: what they count in the likelihood."""
+        return votes if self.even else self.weight[:, np.newaxis] * votes
+
     def _solve(
-        self, wins: IntArray, losses: IntArray, ties: IntArray
+        self, wins: FloatArray, losses: FloatArray, ties: FloatArray
     ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
         """Chord Newton on [pairs, R] votes: ([M, R] strengths, [R] whether it contracted)."""
-        weight = self.weight[:, np.newaxis]
-        observed = self.incidence @ (weight * (wins + 0.5 * ties))
-        totals = weight * (wins + losses + ties)
+        size, rounds = self.size, wins.shape[1]
+        observed = self.incidence @ self._weighted(wins + 0.5 * ties)
+        totals = np.ascontiguousarray(self._weighted(wins + losses + ties).T)
+        strengths, contracted = np.empty((size, rounds)), np.empty(rounds, dtype=bool)
+        # Pairs as the upper triangle of a matrix: its rows are read in one go, where a list of
+        # pairs would be looked up model by model. Few replicas at a time stay in the cache.
+        at = self.lo * size + self.hi
+        few = max(1, MATRIX_CELLS // size**2)
+        met = np.zeros((min(few, rounds), size, size))
+        work = np.empty_like(met)
+        for start in range(0, rounds, few):
+            part = slice(start, start + few)
+            n = totals[part].shape[0]
+            met.reshape(len(met), -1)[:n, at] = totals[part]
+            # `incidence` gives the second model of a pair minus the points of the first
+            points = observed[:, part] + met[:n].sum(axis=1).T
 
-        def gradient(strengths: FloatArray, open_: IndexArray) -> FloatArray:
-            odds = np.exp(strengths)
-            first = odds[self.lo]
-            expected = totals[:, open_] * (first / (first + odds[self.hi]))
-            ahead: FloatArray = observed[:, open_] - self.incidence @ expected
-            return ahead
+            def gradient(
+                parameters: FloatArray, open_: IndexArray, points: FloatArray = points, n: int = n
+            ) -> FloatArray:
+                odds = np.exp(parameters.T)
+                votes = met[:n] if open_.size == n else met[open_]
+                share = work[: open_.size]
+                np.add(odds[:, :, np.newaxis], odds[:, np.newaxis], out=share)
+                np.divide(votes, share, out=share)
+                expected = odds * (share.sum(axis=2) + share.sum(axis=1))
+                ahead: FloatArray = points[:, open_] - expected.T
+                return ahead
 
-        return self._chord(self.point, gradient, wins.shape[1])
+            strengths[:, part], contracted[part] = self._chord(self.point, gradient, n)
+        return strengths, contracted
 
     def _chord(
         self,
@@ -144,7 +180,7 @@ class _Resampler:
                 break
         return parameters, contracted
 
-    def _linked(self, totals: IntArray) -> npt.NDArray[np.bool_]:
+    def _linked(self, totals: FloatArray) -> npt.NDArray[np.bool_]:
         """[R] whether the pairs that have votes in the replica link all models.
 
         A model that lost all its votes, or an island that lost all its bridges, leaves no gradient:
@@ -160,7 +196,7 @@ class _Resampler:
             linked[r] = connected_components(graph, directed=False)[0] == 1
         return linked
 
-    def _alone(self, wins: IntArray, losses: IntArray, ties: IntArray) -> FloatArray:
+    def _alone(self, wins: FloatArray, losses: FloatArray, ties: FloatArray) -> FloatArray:
         """[M] strengths of one replica by itself, NaN for models that its votes cannot place."""
         won, even = np.zeros((2, self.size, self.size))
         won[self.lo, self.hi], won[self.hi, self.lo] = wins, losses
@@ -190,7 +226,7 @@ class _DavidsonResampler(_Resampler):
         return davidson_inverse(self.evidence, self.point, self.log_tie)
 
     def _solve(
-        self, wins: IntArray, losses: IntArray, ties: IntArray
+        self, wins: FloatArray, losses: FloatArray, ties: FloatArray
     ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
         weight = self.weight[:, np.newaxis]
         lead = self.incidence @ (0.5 * weight * (wins - losses))
@@ -233,17 +269,18 @@ def _poisson_table() -> npt.NDArray[np.uint8]:
     ).astype(np.uint8)
 
 
-def poisson(means: FloatArray, rounds: int, rng: np.random.Generator) -> IntArray:
+def poisson(means: FloatArray, rounds: int, rng: np.random.Generator) -> FloatArray:
     """[P, rounds] Poisson draws for [P] whole means.
 
     Small means come from a table of quantiles (ten times faster than the generator's own, exact to
     1/65536 in every probability), large ones from the generator.
     """
-    draws = np.zeros((means.size, rounds), dtype=np.int64)
-    large = means > TABLE_TO
-    draws[large] = rng.poisson(means[large, np.newaxis], (int(large.sum()), rounds))
-    small = (means > 0) & ~large
-    at = rng.integers(0, 65536, (int(small.sum()), rounds), dtype=np.uint16)
+    draws = np.zeros((means.size, rounds))
+    large = np.flatnonzero(means > TABLE_TO)
+    if large.size:
+        draws[large] = rng.poisson(means[large, np.newaxis], (large.size, rounds))
+    small = np.flatnonzero((means > 0) & (means <= TABLE_TO))
+    at = rng.integers(0, 65536, (small.size, rounds), dtype=np.uint16)
     row = means[small].astype(np.intp)[:, np.newaxis] * 65536
     draws[small] = _poisson_table().ravel().take(row + at)
     return draws

@@ -227,8 +227,10 @@ class PairCounts:
             ("both_bad", self.both_bad),
         )
         for outcome, matrix in sources:
-            for i, j in np.argwhere(upper & (matrix > 0)):
-                yield self.models[i], self.models[j], outcome, int(matrix[i, j])
+            lo, hi = np.nonzero(upper & (matrix > 0))
+            cells = (lo.tolist(), hi.tolist(), matrix[lo, hi].tolist())
+            for i, j, n in zip(*cells, strict=True):
+                yield self.models[i], self.models[j], outcome, n
 
 
 def aggregate(

@@ -7,7 +7,7 @@ this is the one rating that reads the votes one by one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import log1p
 
@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from .bradley_terry import fit_bt
 from .clusters import cluster_labels, clustered_meat, kept_votes, positions_in
-from .counts import IntArray, aggregate, vote_arrays
+from .counts import IntArray, Outcome, aggregate, vote_arrays
 from .evidence import FloatArray, Ties, Weighting
 from .fit import ELO_PER_LOG_ODDS, Fit, Gauge, two_sided_z
 from .laplacian import bordered, bordered_inverse, centred, laplacian, sandwiched
@@ -28,6 +28,9 @@ STYLES = ("length", "headers", "lists", "bold")
 MAX_ITERATIONS = 100
 TOLERANCE = 1e-7  # of the last Newton step, which squares it: the error left is about 1e-14
 DEPENDENT = 1e-10
+AT_ONCE = 32_768  # votes
+SCORE_OF_FIRST = np.zeros(len(Outcome))
+SCORE_OF_FIRST[[Outcome.FIRST, Outcome.TIE, Outcome.BOTH_BAD]] = 1.0, 0.5, 0.5
 
 
 def style_differences(a_counts: npt.ArrayLike, b_counts: npt.ArrayLike) -> FloatArray:
@@ -138,7 +141,7 @@ def fit_style(
     x = np.asarray(features, dtype=np.float64)
     if x.ndim != 2 or x.shape[0] != first.size:
         raise ValueError(f"features have shape {x.shape}, expected ({first.size}, K)")
-    if not np.isfinite(x).all():
+    if x.size and not np.isfinite([x.min(), x.max()]).all():
         raise ValueError("a feature is not finite")
     names = tuple(f"style {k + 1}" for k in range(x.shape[1])) if styles is None else tuple(styles)
     if len(names) != x.shape[1]:
@@ -171,24 +174,21 @@ def _fitted(
     tol: float,
 ) -> StyleFit:
     size, kinds = plain.main.size, len(names)
-    farthest = np.abs(x).max(axis=0, initial=0.0)
+    farthest, scale = _spread(x)
     varied = np.flatnonzero(farthest > 0.0)
-    scale = x.std(axis=0) if x.size else np.zeros(kinds)
     scale = np.where(scale > 0.0, scale, farthest)  # a lead that is the same in every battle
     coefficients = np.full(kinds, np.nan)
     covariance = np.full((kinds, kinds), np.nan)
     if size == 0 or plain.evidence is None:
         return StyleFit(replace(plain, evidence=None), names, coefficients, covariance, scale)
-    at = positions_in(plain, n_models)
     battles = _Battles(
-        first=at[first],
-        second=at[second],
-        score=np.array([1.0, 0.0, 0.5, 0.5])[outcome],
-        x=np.ascontiguousarray((x[:, varied] / scale[varied]).T),
+        pair=_pairs(positions_in(plain, n_models), first, second, size),
+        outcome=outcome,
+        features=x if varied.size == kinds else x[:, varied],
+        scale=scale[varied],
         pair_weight=plain.evidence.weight,
     )
-    _check_told_apart(battles, plain.log_odds[plain.main], [names[k] for k in varied])
-    solution = _maximise(battles, plain.log_odds[plain.main], tol=tol)
+    solution = _maximise(battles, plain.log_odds[plain.main], [names[k] for k in varied], tol=tol)
     if solution.converged:
         joint = battles.covariance(solution.logit, cluster)
     else:
@@ -208,85 +208,149 @@ def _fitted(
     return StyleFit(fit, names, coefficients, covariance, scale)
 
 
+def _spread(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """[K] farthest lead and [K] standard deviation of [N, K] differences."""
+    if not x.size:
+        return np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    farthest = np.maximum(x.max(axis=0), -x.min(axis=0))
+    return farthest, np.array([column.std() for column in x.T])
+
+
+def _pairs(
+    at: npt.NDArray[np.intp],
+    first: npt.NDArray[np.integer],
+    second: npt.NDArray[np.integer],
+    size: int,
+) -> npt.NDArray[np.int32]:
+    """[N] first * size + second, both by their places `at` among the rated models."""
+    pair = np.empty(first.size, dtype=np.int32)
+    for part in _parts(pair.size):
+        pair[part] = at[first[part]] * size + at[second[part]]
+    return pair
+
+
+def _parts(votes: int) -> Iterator[slice]:
+    return (slice(start, start + AT_ONCE) for start in range(0, votes, AT_ONCE))
+
+
 class _Battles:
-    """N votes among M rated models with K styles, and the sums over them that Newton needs."""
+    """N votes among M rated models with K styles, and the sums over them that Newton needs.
+
+    A sum takes the votes AT_ONCE by AT_ONCE, so that what lies between the votes and the sum stays
+    in the processor's cache, and a million votes take no more memory than they are.
+    """
 
     def __init__(
         self,
         *,
-        first: npt.NDArray[np.intp],
-        second: npt.NDArray[np.intp],
-        score: FloatArray,
-        x: FloatArray,
+        pair: npt.NDArray[np.int32],
+        outcome: npt.NDArray[np.integer],
+        features: FloatArray,
+        scale: FloatArray,
         pair_weight: FloatArray,
     ) -> None:
-        """`x` is [K, N], a row per style: every sum below runs along memory."""
-        self.first, self.second, self.score, self.x = first, second, score, x
-        self.size = pair_weight.shape[0]
-        self.pair = first * self.size + second
+        """`pair` [N] is first * M + second; `features` [N, K] are divided by `scale` [K]."""
+        self.pair, self.outcome = pair, outcome
+        self.features, self.scale = features, scale
+        self.size, self.kinds = pair_weight.shape[0], scale.size
         even = bool((pair_weight == 1.0).all())
-        self.weight = None if even else pair_weight.ravel()[self.pair]
+        self.weight = None if even else pair_weight.ravel()
 
-    def weighted(self, values: FloatArray) -> FloatArray:
-        return values if self.weight is None else values * self.weight
+    def parts(self) -> Iterator[slice]:
+        return _parts(self.pair.size)
 
-    def by_pair(self, values: FloatArray) -> FloatArray:
-        """[M, M] sums of [N] values by (first, second)."""
-        size = self.size
-        sums = np.bincount(self.pair, values, minlength=size * size).reshape(size, size)
-        return sums.astype(np.float64, copy=False)
+    def x(self, part: slice) -> FloatArray:
+        """[K, n] scaled differences, a row per style: the sums run along memory."""
+        rows = np.empty((self.kinds, self.pair[part].size))
+        return np.divide(self.features[part].T, self.scale[:, np.newaxis], out=rows)
 
-    def by_model(self, values: FloatArray) -> FloatArray:
-        """[M] sums of [N] values, plus for the first model and minus for the second."""
-        sums = self.by_pair(values)
-        signed: FloatArray = sums.sum(axis=1) - sums.sum(axis=0)
-        return signed
+    def weighted(self, values: FloatArray, part: slice) -> FloatArray:
+        return values if self.weight is None else values * self.weight[self.pair[part]]
+
+    def left_over(self, p: FloatArray, part: slice) -> FloatArray:
+        """Score less expected score, weighted."""
+        return self.weighted(SCORE_OF_FIRST[self.outcome[part]] - p, part)
 
     def logit(self, strength: FloatArray, coefficients: FloatArray) -> FloatArray:
+        """[N] log-odds of the first."""
         difference = (strength[:, np.newaxis] - strength).ravel()
-        logit: FloatArray = difference[self.pair] + coefficients @ self.x
+        logit = np.empty(self.pair.size)
+        for part in self.parts():
+            logit[part] = difference[self.pair[part]] + coefficients @ self.x(part)
         return logit
 
-    def gradient(self, p: FloatArray) -> FloatArray:
-        """[M + K] of the log-likelihood."""
-        left_over = self.weighted(self.score - p)
-        return np.concatenate([self.by_model(left_over), self.x @ left_over])
-
-    def second_moments(self, weights: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Sums of weights times (z, x)(z, x)': pair weights [M, M], [M, K] and [K, K]."""
-        pairs = self.by_pair(weights)
-        pairs = pairs + pairs.T
-        products = self.x * weights
-        border = np.empty((self.size, self.x.shape[0]))
-        for k, row in enumerate(products):
-            border[:, k] = self.by_model(row)
-        return pairs, border, products @ self.x.T
-
-    def information(self, p: FloatArray) -> FloatArray:
-        """[M + K, M + K], gauged."""
-        pairs, border, corner = self.second_moments(self.weighted(p * (1.0 - p)))
-        return bordered(pairs, pairs, border, corner)
+    def derivatives(self, logit: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Of the log-likelihood: gradient [M + K], and information [M + K, M + K], gauged."""
+        lead, tilt = np.zeros(self.size**2), np.zeros(self.kinds)
+        curvature = _Moments(self.size, self.kinds)
+        for part in self.parts():
+            pair, x = self.pair[part], self.x(part)
+            p = expit(logit[part])
+            left_over = self.left_over(p, part)
+            lead += np.bincount(pair, left_over, minlength=lead.size)
+            tilt += x @ left_over
+            curvature.add(pair, x, self.weighted(p * (1.0 - p), part))
+        pairs, border, corner = curvature.sums()
+        gradient = np.concatenate([_by_model(lead, self.size), tilt])
+        return gradient, bordered(pairs, pairs, border, corner)
 
     def covariance(self, logit: FloatArray, cluster: IntArray | None) -> FloatArray:
         """[M + K, M + K] sandwich of strengths (mean gauge) and coefficients."""
-        p = expit(logit)
-        inverse = bordered_inverse(self.information(p), self.size)
-        left_over = self.weighted(self.score - p)
+        _, information = self.derivatives(logit)
+        inverse = bordered_inverse(information, self.size)
         if cluster is None:
-            pairs, border, corner = self.second_moments(left_over**2)
-            meat = np.block([[laplacian(pairs), border], [border.T, corner]])
+            meat = self._meat(logit)
         else:
-            extra = (self.x * left_over).T
-            meat = clustered_meat(self.first, self.second, left_over, extra, cluster, self.size)
+            every = slice(0, self.pair.size)
+            first, second = np.divmod(self.pair, self.size)
+            left_over = self.left_over(expit(logit), every)
+            extra = (self.x(every) * left_over).T
+            meat = clustered_meat(first, second, left_over, extra, cluster, self.size)
         return centred(sandwiched(inverse, meat), self.size)
 
+    def _meat(self, logit: FloatArray) -> FloatArray:
+        squares = _Moments(self.size, self.kinds)
+        for part in self.parts():
+            left_over = self.left_over(expit(logit[part]), part)
+            squares.add(self.pair[part], self.x(part), left_over**2)
+        pairs, border, corner = squares.sums()
+        return np.block([[laplacian(pairs), border], [border.T, corner]])
 
-def _check_told_apart(battles: _Battles, strength: FloatArray, styles: list[str]) -> None:
+
+class _Moments:
+    """Sums over votes of weight times (z, x)(z, x)', with z = e_first - e_second."""
+
+    def __init__(self, size: int, kinds: int) -> None:
+        self.size = size
+        self.pairs = np.zeros(size * size)
+        self.border = np.zeros((kinds, size * size))
+        self.corner = np.zeros((kinds, kinds))
+
+    def add(self, pair: npt.NDArray[np.int32], x: FloatArray, weights: FloatArray) -> None:
+        self.pairs += np.bincount(pair, weights, minlength=self.pairs.size)
+        products = x * weights
+        for sums, row in zip(self.border, products, strict=True):
+            sums += np.bincount(pair, row, minlength=sums.size)
+        self.corner += products @ x.T
+
+    def sums(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Pair weights [M, M], symmetric; [M, K]; and [K, K]."""
+        pairs = self.pairs.reshape(self.size, self.size)
+        border = np.array([_by_model(row, self.size) for row in self.border])
+        return pairs + pairs.T, border.reshape(-1, self.size).T, self.corner
+
+
+def _by_model(by_pair: FloatArray, size: int) -> FloatArray:
+    """[M] of sums by pair [M * M]: plus for the first model, minus for the second."""
+    sums = by_pair.reshape(size, size)
+    signed: FloatArray = sums.sum(axis=1) - sums.sum(axis=0)
+    return signed
+
+
+def _check_told_apart(information: FloatArray, size: int, styles: list[str]) -> None:
     """Raise ValueError if the styles, with the models taken out, are linearly dependent."""
     if not styles:
         return
-    size = battles.size
-    information = battles.information(expit(battles.logit(strength, np.zeros(len(styles)))))
     cross, corner = information[size:, :size], information[size:, size:]
     unit = np.sqrt(np.diagonal(corner))
     rest = corner - cross @ cho_solve(cho_factor(information[:size, :size]), cross.T)
@@ -305,19 +369,20 @@ class _Solution:
     converged: bool
 
 
-def _maximise(battles: _Battles, start: FloatArray, *, tol: float) -> _Solution:
+def _maximise(battles: _Battles, start: FloatArray, styles: list[str], *, tol: float) -> _Solution:
     """Newton from the plain ratings, damped as in `bradley_terry.maximise` by the farthest any
-    battle's log-odds would move."""
+    battle's log-odds would move. Raises ValueError for styles that cannot be told apart."""
     size = battles.size
-    strength, coefficients = start.copy(), np.zeros(battles.x.shape[0])
+    strength, coefficients = start, np.zeros(battles.kinds)
     logit = battles.logit(strength, coefficients)
     for iteration in range(1, MAX_ITERATIONS + 1):
-        p = expit(logit)
+        gradient, information = battles.derivatives(logit)
+        if iteration == 1:
+            _check_told_apart(information, size, styles)
         try:
-            factor = cho_factor(battles.information(p), overwrite_a=True)
+            step = cho_solve(cho_factor(information, overwrite_a=True), gradient)
         except LinAlgError:
             return _Solution(strength, coefficients, logit, iteration, False)
-        step = cho_solve(factor, battles.gradient(p))
         moved = battles.logit(step[:size], step[size:])
         reach = max(float(moved.max()), -float(moved.min()))
         damping = log1p(reach) / reach if reach > 0.0 else 1.0
@@ -325,7 +390,8 @@ def _maximise(battles: _Battles, start: FloatArray, *, tol: float) -> _Solution:
         strength = strength + step[:size]
         strength -= strength.mean()
         coefficients = coefficients + step[size:]
-        logit += damping * moved
+        moved *= damping
+        logit += moved
         if np.abs(step).max() < tol:
             return _Solution(strength, coefficients, logit, iteration, True)
     return _Solution(strength, coefficients, logit, MAX_ITERATIONS, False)

@@ -85,6 +85,7 @@ FORMATS = {
         Format("kto", "Single labels (KTO)", "jsonl", preferences.write_kto),
     )
 }
+DEFAULT = next(iter(FORMATS))
 
 
 class BadFilter(ValueError):
@@ -103,11 +104,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The file's beginning and how many votes it would be made of."""
+    """The file's beginning and how many votes it would be made of; `without_text` are left out."""
 
     beginning: str
     votes: int
     seen: int
+    without_text: int
 
 
 def count(filters: Filters, *, format: str) -> int:
@@ -116,6 +118,14 @@ def count(filters: Filters, *, format: str) -> int:
     if target.write is None:
         return Vote.objects.count()
     return _queryset(filters, target).count()
+
+
+def without_text(filters: Filters, *, format: str) -> int:
+    """How many votes a format that holds the texts leaves out because they came without."""
+    target = FORMATS[format]
+    if not target.texts:
+        return 0
+    return _filtered(filters, target).exclude(battle__turns__number=1).count()
 
 
 def export_votes(
@@ -159,7 +169,7 @@ def preview(*, format: str, filters: Filters) -> Preview:
         votes = seen = count(filters, format=format)
         if filters.category or filters.agreed_only:
             votes = sum(len(chosen) for _, chosen in _chosen(filters, target, texts=False))
-    return Preview(buffer.getvalue().decode(), votes, seen)
+    return Preview(buffer.getvalue().decode(), votes, seen, without_text(filters, format=format))
 
 
 def _refuse_filters(filters: Filters) -> None:
@@ -264,6 +274,14 @@ def _category(slug: str) -> Callable[[Vote], bool]:
 
 
 def _queryset(filters: Filters, target: Format) -> QuerySet[Vote]:
+    queryset = _filtered(filters, target)
+    if target.texts or filters.agreed_only:
+        queryset = queryset.filter(battle__turns__number=1)  # there is a text
+    return queryset
+
+
+def _filtered(filters: Filters, target: Format) -> QuerySet[Vote]:
+    """Whether there is a text to each or not."""
     queryset = Vote.objects.select_related(
         *("battle__source", "battle__contestant_a", "battle__contestant_b"),
         *("voter", "features"),
@@ -290,8 +308,6 @@ def _queryset(filters: Filters, target: Format) -> QuerySet[Vote]:
             for licence in filters.licences:
                 licensed |= Q(**{f"{side}__licence__iexact": licence})
             queryset = queryset.filter(licensed)
-    if target.texts or filters.agreed_only:
-        queryset = queryset.filter(battle__turns__number=1)  # there is a text
     return queryset
 
 

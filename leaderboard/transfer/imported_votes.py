@@ -39,17 +39,21 @@ class Models:
         self.new: list[str] = []
         self.known: list[str] = []
 
-    def ids(self, names: set[str]) -> dict[str, int]:
-        """The ids of these and of all asked for before."""
+    def look_up(self, names: set[str]) -> None:
+        """Which of these are known. Makes none: nothing may be left to store of some."""
         missing = names - self._ids.keys()
         if missing:
             known = dict(Contestant.objects.filter(name__in=missing).values_list("name", "pk"))
             self.known += sorted(known)
             self._ids |= known
-            for name in sorted(missing - known.keys()):
-                made = Contestant.objects.create(name=name, status=Contestant.Status.IMPORTED)
-                self._ids[name] = made.pk
-                self.new.append(name)
+
+    def ids(self, names: set[str]) -> dict[str, int]:
+        """The ids of these and of all asked for before."""
+        self.look_up(names)
+        for name in sorted(names - self._ids.keys()):
+            made = Contestant.objects.create(name=name, status=Contestant.Status.IMPORTED)
+            self._ids[name] = made.pk
+            self.new.append(name)
         return self._ids
 
 
@@ -59,6 +63,10 @@ def renamed(record: VoteRecord, prefix: str) -> VoteRecord:
     return dataclasses.replace(
         record, model_a=prefix + record.model_a, model_b=prefix + record.model_b
     )
+
+
+def _names(records: Sequence[VoteRecord]) -> set[str]:
+    return {name for record in records for name in (record.model_a, record.model_b)}
 
 
 def store(source: Source, items: Sequence[Item], models: Models) -> int:
@@ -71,9 +79,10 @@ def store(source: Source, items: Sequence[Item], models: Models) -> int:
             source=source, external_id__in=[item.external_id for item in items]
         ).values_list("external_id", flat=True)
     )
+    models.look_up(_names([item.record for item in items]))
     items = [item for item in items if item.external_id not in stored]
     records = [item.record for item in items]
-    ids = models.ids({name for record in records for name in (record.model_a, record.model_b)})
+    ids = models.ids(_names(records))
     voters = _voters(source, {record.judge for record in records if record.judge})
     now = timezone.now()
     battles = Battle.objects.bulk_create(

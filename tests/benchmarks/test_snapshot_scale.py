@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.db.models import F
 
-from leaderboard import public_votes, snapshots, tally, verification
-from leaderboard.models import Method, Snapshot
+from arena.models import Vote
+from leaderboard import counted_votes, public_votes, snapshots, tally, verification, withdrawal
+from leaderboard.models import Category, Method, PairCount, Snapshot
 
 VOTES = int(os.environ.get("ARENA_SCALE_VOTES", "100000"))
 MODELS = int(os.environ.get("ARENA_SCALE_MODELS", "300"))
@@ -53,23 +55,44 @@ def test_a_large_arena_is_published_in_little_memory_and_verified(tmp_path):
     print(f"\n{VOTES} votes, {MODELS} models")
     with measured("generate"):
         call_command("generate_votes", votes=VOTES, models=MODELS, voters=10_000)
-    with measured("count"):
+    with measured("count") as count:
         tally.settle_all()
     with measured("publish every category") as publish:
         assert snapshots.publish_all([Method.BRADLEY_TERRY]) > 1
     with measured("look again, nothing new") as again:
         assert snapshots.publish_all([Method.BRADLEY_TERRY]) == 0
-    with measured("publish every category, style control"):
+    with measured("read the votes one by one") as read:
+        held = counted_votes.read(Category.objects.all())
+    assert held.table.first.size == VOTES
+    del held
+    with measured("publish every category, style control") as style:
         assert snapshots.publish_all([Method.STYLE_CONTROL]) > 1
-    with measured("publish online Elo"):
+    with measured("publish online Elo") as elo:
         assert snapshots.publish_all([Method.ELO]) == 1
+    voter = Vote.objects.values_list("voter__key", flat=True).order_by("pk")[0]
+    with measured("withdraw a voter, publish overall") as withdrawn:
+        assert withdrawal.withdraw(voter=voter) > 0
+        tally.settle_all()
+        assert snapshots.publish(Category.objects.get(slug="overall")) is not None
     export = tmp_path / "votes.csv.gz"
     with measured("write the public export") as write:
         assert public_votes.write_file(export) == VOTES
     for method in Method.values:
+        # Style control and Elo are still those of before the withdrawal.
+        snapshots.publish(Category.objects.get(slug="overall"), method)
         snapshot = Snapshot.objects.get(category__slug="overall", method=method, superseded=False)
         with measured(f"verify overall, {method}"):
             assert verification.verify(snapshot, export).equal
+    with measured("correct every count") as corrected:
+        PairCount.objects.filter(category__slug="overall").update(n=F("n") + 1)
+        call_command("recount", "--rebuild")
+    assert not tally.differences()
     assert publish.extra_memory < 200
+    assert style.extra_memory < 200
+    assert elo.extra_memory < 200
+    # The votes and what is computed of them: less than five times the votes (and the libraries).
+    assert style.extra_memory < 5 * max(read.extra_memory, 20)
+    assert withdrawn.seconds < publish.seconds
+    assert corrected.seconds < 2 * count.seconds
     assert write.extra_memory < 50
     assert again.seconds < publish.seconds / 5

@@ -14,6 +14,29 @@ from tests.running_site import RunningSite
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 
+# The shipped benchmark, as if everybody had taken it: the better with people, the better there.
+RESULTS = """
+from django.utils import timezone
+from evaluation.importing import import_shipped
+from evaluation.models import Dataset, Run
+from leaderboard.models import Rating
+_, task = import_shipped("first_steps")
+now, dataset = timezone.now(), Dataset.objects.get()
+rated = Rating.objects.filter(snapshot__category__slug="overall", snapshot__method="bradley_terry")
+for place, rating in enumerate(rated.filter(snapshot__superseded=False).order_by("rank", "pk")):
+    value = 0.9 - place / 50
+    Run.objects.create(
+        task=task, dataset=dataset, contestant=rating.contestant, state="completed", started_at=now,
+        finished_at=now, spec_sha256=task.spec_sha256, fingerprint="0" * 64, total=60, done=60,
+        errors=0, unparsed=1, truncated=2, primary_score=value,
+        results={task.spec["primary"]: {
+            "n": 60, "value": value, "se": 0.02, "low": value - 0.04, "high": value + 0.04,
+            "confidence": 0.95, "method": "wilson", "clusters": None,
+            "scored": 60, "unparsed": 1, "truncated": 2}},
+    )
+"""
+
+
 @pytest.fixture(scope="module")
 def site(shared_data: Path) -> Iterator[RunningSite]:
     with RunningSite({}) as site:
@@ -29,6 +52,7 @@ def site(shared_data: Path) -> Iterator[RunningSite]:
             "C.objects.filter(name='gpt-4').update(price_output=60)\n",
         )
         site.manage("snapshot", "publish")
+        site.manage("shell", "-c", RESULTS)
         yield site
 
 
@@ -40,13 +64,13 @@ def names(page: Page) -> list[str]:
     return page.locator(".board tbody .col-model > a").all_inner_texts()
 
 
-def test_the_table_reads_rank_model_elo_interval_votes_organisation_licence(
+def test_the_table_reads_rank_model_elo_interval_votes_organisation_licence_and_benchmarks(
     page: Page, site: RunningSite
 ) -> None:
     page.goto(board(site))
     heads = [head.strip("↑↓") for head in page.locator(".board thead th a").all_inner_texts()]
     assert heads == [
-        "Rank", "Model", "Arena Elo", "95 % CI", "Votes", "Organisation", "Licence",
+        "Rank", "Model", "Arena Elo", "95 % CI", "Votes", "Organisation", "Licence", "Benchmarks",
     ]  # fmt: skip
     first = page.locator(".board tbody tr").first
     assert first.locator(".rank").inner_text() == "1"
@@ -141,6 +165,39 @@ def test_chosen_columns_are_remembered(page: Page, site: RunningSite) -> None:
     expect(page.locator("th.col-win_rate")).to_have_count(0)
 
 
+def test_a_benchmark_is_chosen_as_a_column_sorted_by_and_followed_to_its_run(
+    page: Page, site: RunningSite
+) -> None:
+    page.goto(board(site))
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_label("First steps").check()
+    expect(page.locator("th.col-bench")).to_be_visible()
+    page.get_by_role("link", name="First steps").click()
+    page.wait_for_url("**sort=bench.first_steps**")
+    cell = page.locator(".board tbody tr").first.locator(".col-bench")
+    expect(cell).to_contain_text("90.0 %")
+    expect(cell).to_contain_text("86.0–94.0 %")
+    cell.get_by_role("link").click()
+    page.wait_for_url("**/benchmarks/runs/*/")
+    expect(page.locator("main")).to_contain_text("90.0 %")
+
+
+@pytest.mark.parametrize("columns", ["", "?columns=rank,model,rating,votes,bench.first_steps"])
+def test_the_head_of_the_table_stays_in_sight(page: Page, site: RunningSite, columns: str) -> None:
+    page.goto(board(site) + columns)
+    page.get_by_role("row").last.scroll_into_view_if_needed()
+    expect(page.get_by_role("columnheader", name="Model")).to_be_in_viewport()
+
+
+def test_ratings_are_drawn_against_a_benchmark(page: Page, site: RunningSite) -> None:
+    page.goto(board(site) + "charts/")
+    page.get_by_label("Benchmark to set").select_option("first_steps")
+    page.get_by_role("button", name="Show").click()
+    section = page.get_by_role("region", name="Rating against First steps", exact=True).first
+    expect(section).to_contain_text("Spearman’s ρ =")
+    expect(section).to_contain_text("Better with people than on benchmarks")
+
+
 def test_the_board_by_keyboard(page: Page, site: RunningSite) -> None:
     page.goto(board(site))
     page.locator("th.col-votes a").focus()
@@ -176,7 +233,8 @@ def test_without_script_the_form_still_filters(browser: Browser, site: RunningSi
 PAGES = [
     "",
     "?columns=rank,model,rating,interval,votes,win_rate,price_output,open_weights",
-    "charts/",
+    "?columns=rank,model,rating,benchmarks,bench.first_steps",
+    "charts/?against=first_steps",
     "models/gpt-4/",
     "compare/?a=gpt-4&b=claude-v1",
     "method/",

@@ -7,10 +7,22 @@ from typing import Any
 
 from django.utils import timezone
 
+from evaluation import finishing, runs
 from evaluation.definitions import parsing
 from evaluation.formats.items import item_hash
 from evaluation.importing import register_task
-from evaluation.models import CachedResponse, Dataset, Item, Run, Sample, Score, TaskDefinition
+from evaluation.models import (
+    CachedResponse,
+    Dataset,
+    EndpointPace,
+    Item,
+    Run,
+    Sample,
+    SandboxReport,
+    Score,
+    TaskDefinition,
+    Verdict,
+)
 from tests import factories
 
 _numbers = itertools.count(1)
@@ -88,3 +100,43 @@ def score(**fields: Any) -> Score:
 
 def cached_response(**fields: Any) -> CachedResponse:
     return CachedResponse.objects.create(**{"key": f"{next(_numbers):064x}", **fields})
+
+
+def verdict(**fields: Any) -> Verdict:
+    if "sample" not in fields:
+        fields["sample"] = sample(state="done")
+    return Verdict.objects.create(
+        **{"passed": True, "reason": "passed", "checked_at": timezone.now(), **fields}
+    )
+
+
+def sandbox_report(**fields: Any) -> SandboxReport:
+    return SandboxReport.objects.create(
+        **{"worker": f"arena@host-{next(_numbers)}", "ok": True, **fields}
+    )
+
+
+def endpoint_pace(**fields: Any) -> EndpointPace:
+    return EndpointPace.objects.create(**{"endpoint": factories.endpoint(), **fields})
+
+
+def answered_run(answers: list[str | None], *, task: TaskDefinition, **fields: Any) -> Run:
+    """A run to its end without a model: an answer for each item, None for an error."""
+    contestant = fields.pop("contestant", None) or factories.contestant()
+    made = runs.create_run(task=task, contestant=contestant, **fields)
+    answer(made, answers)
+    finishing.finish(run_id=made.pk)
+    made.refresh_from_db()
+    return made
+
+
+def answer(run: Run, answers: list[str | None]) -> None:
+    """Stores the answers to the first items."""
+    samples = list(run.samples.order_by("id")[: len(answers)])
+    for one, text in zip(samples, answers, strict=True):
+        if text is None:
+            one.state, one.error_kind, one.error_detail = "error", "unavailable", "503 upstream"
+        else:
+            one.state, one.response, one.finish_reason = "done", text, "stop"
+            one.prompt_tokens, one.completion_tokens = 10, 2
+        one.save()

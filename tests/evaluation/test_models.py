@@ -22,6 +22,10 @@ def leased_sample():
     return factories.sample(state="leased", lease_owner="me", lease_until=timezone.now())
 
 
+def claimed_verdict():
+    return factories.verdict(passed=None, checked_at=None, owner="me", until=timezone.now())
+
+
 def running_run():
     return factories.run(state="running", started_at=timezone.now())
 
@@ -75,8 +79,21 @@ IMPOSSIBLE = {
         change(factories.sample, error_kind="context"),
     ],
     "sample_response_when_done": [change(factories.sample, response="Yes")],
+    "pace_at_once_from_one": [change(factories.endpoint_pace, at_once=0.5)],
     "cached_response_once": [twice(factories.cached_response, "key")],
     "score_once": [twice(factories.score, "sample", "scorer", "metric")],
+    "Verdict.sample": [twice(factories.verdict, "sample_id")],
+    "verdict_claimed_or_known": [
+        change(factories.verdict, passed=None),
+        change(factories.verdict, owner="me"),
+        change(factories.verdict, until=timezone.now()),
+        change(factories.verdict, checked_at=None),
+        change(claimed_verdict, until=None),
+        change(claimed_verdict, owner=""),
+        change(claimed_verdict, passed=True),
+    ],
+    "SandboxReport.worker": [twice(factories.sandbox_report, "worker")],
+    "sandbox_refused_for_a_reason": [change(factories.sandbox_report, ok=False)],
 }
 
 
@@ -96,6 +113,10 @@ def test_a_valid_row_of_every_kind_is_accepted():
     factories.finished_run(primary_score=0.5)
     factories.score()
     factories.cached_response()
+    factories.verdict()
+    claimed_verdict()
+    factories.sandbox_report()
+    factories.endpoint_pace()
     assert all(model.objects.exists() for model in apps.get_app_config("evaluation").get_models())
 
 

@@ -11,7 +11,6 @@ import socket
 import string
 import subprocess
 import sys
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,15 +29,6 @@ TRIPLE = {
 }
 
 
-@pytest.fixture(scope="module")
-def bubblewrap() -> None:
-    """Skips, saying why, where no sandbox can be had. One that leaks is no reason to skip."""
-    availability = sandbox.self_test()
-    assert availability.reason is not Obstacle.LEAKS, availability.detail
-    if not availability.ok:
-        pytest.skip(f"no sandbox: {availability}")
-
-
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """What there is to get at outside the sandbox: a server, a file, a secret."""
@@ -47,16 +37,6 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         yield {"HOST_PORT": str(port), "HOST_FILE": str(PROJECT / "manage.py"), "SECRET": secret}
-
-
-@pytest.fixture
-def path_for_anyone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder as the whole PATH, one that user nobody may look into."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        monkeypatch.setenv("PATH", name)
-        yield folder
 
 
 def install_bubblewrap(folder: Path, script: str) -> None:

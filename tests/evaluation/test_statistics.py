@@ -17,6 +17,7 @@ from evaluation.statistics import (
     clustered_mean,
     compare,
     composite,
+    composite_interval,
     mean,
     pass_rate,
     reduce_epochs,
@@ -348,6 +349,32 @@ def test_below_guessing_is_nought():
 def test_without_all_its_parts_there_is_no_composite(missing):
     assert composite({"mmlu": Part(0.9, 0.25), "gsm8k": Part(missing)}) is None
     assert composite({}) is None
+
+
+def test_a_composites_interval_is_that_of_its_part_when_it_has_one_only():
+    part = Part(0.625, 0.25, 0.5, 0.7)
+    assert composite_interval({"mmlu": part}) == pytest.approx((1 / 3, 0.6))
+
+
+@pytest.mark.parametrize("part", [Part(None, 0.0, 0.1, 0.2), Part(0.5), Part(0.5, 0.0, 0.4, None)])
+def test_without_the_interval_of_each_part_there_is_none(part):
+    assert composite_interval({"mmlu": Part(0.9, 0.25, 0.8, 1.0), "gsm8k": part}) is None
+    assert composite_interval({}) is None
+
+
+def test_a_composites_interval_covers_the_true_mean_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    truth, sizes, baseline = (0.3, 0.6, 0.9), (60, 200, 40), 0.1
+    expected = np.mean([(p - baseline) / (1 - baseline) for p in truth])
+    covered = 0
+    for _ in range(1_000):
+        parts = {}
+        for name, (p, n) in enumerate(zip(truth, sizes, strict=True)):
+            right = int(rng.binomial(n, p))
+            parts[str(name)] = Part(right / n, baseline, *wilson(right, n))
+        low, high = composite_interval(parts)
+        covered += low <= expected <= high
+    assert 0.93 <= covered / 1_000 <= 0.97
 
 
 def test_a_baseline_of_one_leaves_nothing_to_measure():

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from evaluation.published import benchmarks
 from leaderboard import snapshots, tally
 from leaderboard.formats import arena
 from leaderboard.models import Category
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 PATHS = [
-    "leaderboard", "categories", "snapshots", "models", "models/model-000",
+    "leaderboard", "benchmarks", "categories", "snapshots", "models", "models/model-000",
     "models/model-000/history", "pairs", "votes", "openapi.json", "docs",
 ]  # fmt: skip
 
@@ -300,7 +301,8 @@ def test_the_number_of_queries_does_not_grow(
 
     votes(1, three[0], three[1])
     published(three, cells=[[0, 1, "lo", 1]])
-    with django_assert_max_num_queries(9) as few:
+    benchmarks()  # a process reads them once for each change
+    with django_assert_max_num_queries(11) as few:
         client.get(f"/api/v1/{path}")
     more = [*three, *(factories.contestant(name=f"More {n}") for n in range(9))]
     votes(4, more[4], more[5])

@@ -9,6 +9,7 @@ from django.http import QueryDict
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluation.published import benchmarks
 from leaderboard.board import (
     COLUMNS,
     STATUSES,
@@ -278,10 +279,11 @@ def test_an_unknown_category_is_no_board(three):
 def test_the_number_of_queries_does_not_grow(three, django_assert_num_queries):
     published(three, at=NOON - timedelta(days=1))
     published(three)
-    with django_assert_num_queries(4):
+    benchmarks()  # a process reads them once for each change
+    with django_assert_num_queries(6):
         read(BoardQuery())
     more = [factories.contestant(name=f"More {n}") for n in range(20)]
     for category in Category.objects.all():
         published([*three, *more], category=category.slug)
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(6):
         read(BoardQuery())

@@ -91,8 +91,18 @@ def test_importing_the_same_file_again_changes_nothing(tmp_path):
     before = counts()
     report = import_votes(path)
     assert (report.imported, report.known) == (0, 4)
+    assert (report.models_new, report.models_known) == ([], ["alpha", "beta", "gamma"])
     assert counts() == before
     assert Source.objects.count() == 1
+
+
+def test_a_model_renamed_since_is_not_made_again_by_the_same_file(tmp_path):
+    path = written(tmp_path, PLAIN)
+    import_votes(path)
+    Contestant.objects.filter(name="alpha").update(name="Alpha 1.0")
+    report = import_votes(path)
+    assert (report.models_new, report.models_known) == ([], ["beta", "gamma"])
+    assert Contestant.objects.count() == 3
 
 
 def test_a_file_that_has_grown_adds_only_what_is_new(tmp_path):

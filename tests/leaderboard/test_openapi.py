@@ -104,6 +104,6 @@ class TestDocument:
     def test_operations_are_named_after_what_they_answer(self, content):
         names = {operations["get"]["operationId"] for operations in content["paths"].values()}
         assert names == {
-            "leaderboard", "categories", "snapshots", "snapshot", "models", "model", "history",
-            "pairs", "votes",
+            "leaderboard", "benchmarks", "categories", "snapshots", "snapshot", "models", "model",
+            "history", "pairs", "votes",
         }  # fmt: skip

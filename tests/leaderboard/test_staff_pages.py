@@ -198,6 +198,29 @@ def test_the_preview_shows_the_beginning_and_downloads_nothing(staff):
     assert "&lt;i&gt;x&lt;/i&gt;" in text
 
 
+def test_the_page_says_how_many_votes_have_no_text_and_which_formats_leave_them_out(staff):
+    factories.vote()
+    tally.settle_all()
+    assert "without the texts" not in staff.get(EXPORT).content.decode()
+    staff.post(IMPORT, {"upload": upload()})
+    tasks.run_import()
+    tally.settle_all()
+    page = staff.get(EXPORT).content.decode()
+    assert "2 counted votes came without the texts" in page
+    assert "leave them out (arena-human-preference-55k, " in page
+    preview = staff.post(EXPORT, {"format": "55k", "preview": ""}).content.decode()
+    assert "1 vote of 1 looked at. 2 more would pass and are left out" in preview
+    preview = staff.post(EXPORT, {"format": "plain", "preview": ""}).content.decode()
+    assert "3 votes of 3 looked at. The file begins" in preview
+
+
+@pytest.mark.parametrize("address", [IMPORT, EXPORT])
+def test_the_pages_stand_under_the_tabs_of_the_leaderboard(staff, address):
+    page = staff.get(address).content.decode()
+    assert f'<a href="{address}" aria-current="page">' in page
+    assert ">Ratings</a>" in page
+
+
 def test_a_download_is_the_filtered_file(staff):
     for choice in ("a", "tie"):
         factories.vote(choice)

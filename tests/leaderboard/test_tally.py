@@ -45,6 +45,23 @@ def test_settling_again_counts_nothing_twice():
     assert sum(counts().values()) == 1
 
 
+def test_due_votes_are_claimed_without_a_walk_through_the_features_of_all_others(
+    django_assert_max_num_queries,
+):
+    made = [factories.vote() for _ in range(3)]
+    tally.settle_all()
+    for vote in made:
+        votes.exclude(vote_id=vote.pk, reason=Vote.Exclusion.ADMINISTRATOR)
+    with django_assert_max_num_queries(40) as captured:
+        tally.settle_all()
+    features = VoteFeatures._meta.db_table
+    reads = [query["sql"] for query in captured if f'FROM "{features}"' in query["sql"]]
+    assert len(reads) == 1
+    assert " IN (" in reads[0]
+    # PostgreSQL merges a joined table from its first row on, batch after batch.
+    assert not any(f'JOIN "{features}"' in query["sql"] for query in captured)
+
+
 def test_an_excluded_vote_leaves_the_counts_and_comes_back_when_restored():
     vote = factories.vote()
     tally.settle_all()

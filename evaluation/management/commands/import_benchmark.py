@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.management import BaseCommand, CommandError
 
+from arena.models import Contestant
 from evaluation.benchmarks import shipped
 from evaluation.definitions.definition import DatasetRef
 from evaluation.formats.catalogue import FORMATS
@@ -17,9 +19,25 @@ from evaluation.importing import (
     import_dataset,
     import_shipped,
     read_task,
+    register_official_tasks,
     register_task,
 )
+from evaluation.importing_needles import import_needles, read_filler
 from evaluation.models import Immutable
+from evaluation.needles import CHARACTERS_PER_TOKEN
+from evaluation.token_counts import NotCounted, characters_per_token
+
+T = TypeVar("T")
+
+
+def _numbers(kind: Callable[[str], T]) -> Callable[[str], list[T]]:
+    def numbers(text: str) -> list[T]:
+        try:
+            return [kind(one) for one in text.split(",")]
+        except ValueError:
+            raise ArgumentTypeError("numbers with commas between them") from None
+
+    return numbers
 
 
 class Command(BaseCommand):
@@ -28,8 +46,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "name",
-            help=f"of the benchmark: {', '.join([*shipped(), *FORMATS])}, or one of your own "
-            "with --format",
+            help=f"of the benchmark: {', '.join([*shipped(), 'needle', *FORMATS])}, or one of "
+            "your own with --format",
         )
         parser.add_argument(
             "--from", dest="source", type=Path, metavar="FILE|DIR", help="its official files"
@@ -44,6 +62,16 @@ class Command(BaseCommand):
         parser.add_argument("--task", type=Path, metavar="YAML", help="a task file to register")
         parser.add_argument(
             "--fewshot-split", help="where the task's examples are, if its file means a hub's"
+        )
+
+        needle = parser.add_argument_group("needle", "a grid of needles in a haystack")
+        needle.add_argument("--lengths", type=_numbers(int), default="1000,2000,4000")
+        needle.add_argument("--depths", type=_numbers(float), default="0,25,50,75,100")
+        needle.add_argument("--seeds", type=int, default=2, help="tries for each cell")
+        needle.add_argument("--seed", type=int, help="the same grid again (default: a new one)")
+        needle.add_argument("--filler", type=Path, help="a text (default: one of our own)")
+        needle.add_argument(
+            "--tokens-of", metavar="MODEL", help="count as its endpoint (default: 4 characters)"
         )
 
     def handle(
@@ -61,6 +89,9 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         try:
+            if name == "needle":
+                self._import_needles(public=not private, **options)
+                return
             if source is None:
                 self._import_shipped(name)
                 return
@@ -81,8 +112,51 @@ class Command(BaseCommand):
                 ref = DatasetRef(name, evaluated, fewshot_split=fewshot_split)
                 registered = register_task(read_task(task, dataset=ref))
                 self.stdout.write(f"Task {registered} is registered.")
+            else:
+                for official in register_official_tasks(report.dataset):
+                    self.stdout.write(f"Task {official} is registered.")
         except (ImportRefused, Immutable) as refusal:
             raise CommandError(str(refusal)) from None
+
+    def _import_needles(
+        self,
+        *,
+        lengths: list[int],
+        depths: list[float],
+        seeds: int,
+        seed: int | None,
+        filler: Path | None,
+        tokens_of: str | None,
+        public: bool,
+        **options: Any,
+    ) -> None:
+        measured = None if tokens_of is None else self._measured(tokens_of, filler)
+        report, task = import_needles(
+            lengths=lengths,
+            depths=depths,
+            seeds=seeds,
+            seed=seed,
+            filler_file=filler,
+            characters_per_token=measured or CHARACTERS_PER_TOKEN,
+            public=public,
+        )
+        self._say(report)
+        self.stdout.write(
+            f"Task {task} is registered. The same grid again: --seed {task.spec['needle']['seed']}"
+        )
+
+    def _measured(self, model: str, filler: Path | None) -> float:
+        """Characters per token as the model's endpoint counts them."""
+        found = Contestant.objects.filter(name=model) or Contestant.objects.filter(slug=model)
+        contestant = found.select_related("endpoint").first()
+        if contestant is None:
+            raise CommandError(f"no contestant {model!r}")
+        try:
+            measured = characters_per_token(contestant, read_filler(filler, seed=0))
+        except (NotCounted, OSError, UnicodeDecodeError) as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(f"{contestant} has {measured:.2f} characters to a token.")
+        return measured
 
     def _import_shipped(self, name: str) -> None:
         if name not in shipped():

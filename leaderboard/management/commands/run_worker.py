@@ -30,16 +30,19 @@ def unless_database_is_away(look: Callable[[], Hashable | None]) -> Callable[[],
     return outstanding
 
 
+ROLES = ["votes", "ratings", "evaluation", "sandbox", "probes", "beat"]
+
+
 class Command(BaseCommand):
     help = (
-        "Run a Celery worker (votes, ratings, evaluation) or beat, and restart it when it dies or "
-        "when votes or snapshots stand still for WORKER_STALL_SECONDS."
+        "Run a Celery worker (votes, ratings, evaluation, sandbox, probes) or beat, and restart it "
+        "when it dies or when votes or snapshots stand still for WORKER_STALL_SECONDS."
     )
 
     requires_system_checks = []  # the child runs them
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("role", choices=["votes", "ratings", "evaluation", "beat"])
+        parser.add_argument("role", choices=ROLES)
 
     def handle(self, *, role: str, **options: Any) -> None:
         if settings.EMBEDDED_WORKER:

@@ -96,3 +96,15 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const box of columnBoxes()) box.checked = wanted.has(box.value) || box.disabled;
   if (columnBoxes().some((box) => box.checked !== box.defaultChecked)) submit();
 });
+
+// A table that fits needs no box to scroll in: then its head stays in sight as the page scrolls.
+const fit = () => {
+  for (const box of document.querySelectorAll(".board-scroll")) {
+    const fits = box.firstElementChild.offsetWidth <= box.clientWidth;
+    box.classList.toggle("fits", fits);
+    box.classList.toggle("wide", !fits);
+  }
+};
+fit();
+addEventListener("resize", fit);
+document.addEventListener("htmx:afterSettle", fit);

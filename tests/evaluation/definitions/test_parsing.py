@@ -227,8 +227,41 @@ def test_a_file_that_names_local_files_says_its_splits():
         ("publish: {baseline: 0.25}", "publish.column: missing"),
         ("publish: {column: X, baseline: 1}", "publish.baseline: not a number from 0 to 0.99"),
         ("output_type: multiple_choice", "doc_to_choice: missing: the answers to choose from"),
-        ("output_type: judge_single", "judge: missing: how the answer is judged"),
+        ("judge: {turns: turns}", "judge: only in tasks of the kinds judge_single and judge_pairw"),
+        (
+            "output_type: judge_single\njudge: {policy: mt-bench}",
+            "judge.policy: only in tasks of the kind judge_pairwise",
+        ),
+        (
+            "output_type: judge_pairwise\njudge: {policy: median, turn: x}",
+            "judge.policy: 'median' is none of mt-bench, arena-hard",
+        ),
+        (
+            "output_type: judge_pairwise\njudge: {turn: x}",
+            "judge.turn: not a key of a task file; did you mean turns?",
+        ),
+        (
+            "output_type: judge_single\nmetric_list: [{metric: exact_match}]",
+            "metric_list: a task of the kind judge_single is scored by judge_single alone",
+        ),
+        (
+            "output_type: judge_single\nepochs: 2\nepoch_reducer: majority",
+            "epoch_reducer: verdicts of several epochs are averaged: only mean",
+        ),
         ("output_type: needle", "needle: missing: lengths, depths and seeds of the grid"),
+        (
+            "output_type: code\nmetric_list: [{metric: exact_match}]",
+            "metric_list: a code task is scored by code alone",
+        ),
+        (
+            "output_type: code\nfilter_list: [{name: a, filter: []}, {name: b, filter: []}]",
+            "filter_list: a code task has one filter, which finds the code",
+        ),
+        (
+            "output_type: code\nepochs: 2\n"
+            "filter_list: [{name: a, filter: [{function: majority_vote}]}]",
+            "filter_list: the filter of a code task reads one response at a time",
+        ),
         ("description: '{{ a'", "description: not a template: unexpected end of template"),
         ("gen_prefix: '{% set a = 1 %}'", "gen_prefix: line 1: {% set %} is not supported"),
         ("metadata: {since: 2024-01-01}", "metadata.since: date values are not used"),
@@ -299,7 +332,7 @@ def test_greedy_decoding_is_a_temperature_of_zero():
 @pytest.mark.parametrize("kind", ["code", "judge_single", "judge_pairwise", "needle"])
 def test_a_task_that_is_not_compared_with_a_target_needs_none(kind):
     text = SMALL.replace('doc_to_target: "{{answer}}"', f"output_type: {kind}")
-    task = parse(text + "judge: {scale: 10}\nneedle: {lengths: [1000]}\n")
+    task = parse(text + "needle: {lengths: [1000]}\n")
     assert task.doc_to_target == ""
     assert task.metrics[0].metric == kind
 

@@ -161,6 +161,49 @@ def test_requests_of_other_versions_are_read(samples_file, arguments, prompt):
     assert sample.prompt == prompt
 
 
+CHAT = '[{"role": "user", "content": "Ask"}]'
+
+
+def test_a_chat_is_kept_as_its_messages_and_written_as_it_was(samples_file):
+    arguments = {"gen_args_0": {"arg_0": [CHAT], "arg_1": {"until": []}}}
+    (sample,) = read_samples(samples_file(SAMPLE | {"arguments": arguments}))
+    assert (sample.prompt, sample.chat) == (CHAT, True)
+    assert sample.messages == [{"role": "user", "content": "Ask"}]
+    (line,) = sample_lines([sample])
+    assert json.loads(line)["arguments"] == arguments
+
+
+@pytest.mark.parametrize("prompt", ["Ask", '["a"]', '[{"content": "no role"}]', "[1"])
+def test_any_other_text_is_one_message(samples_file, prompt):
+    (sample,) = read_samples(samples_file(SAMPLE | {"arguments": [[[prompt], {}]]}))
+    assert sample.messages == [{"role": "user", "content": prompt}]
+
+
+def likelihood(*values, greedy="False"):
+    return SAMPLE | {
+        "arguments": {
+            f"gen_args_{place}": {"arg_0": "Grass is", "arg_1": f" {place}"}
+            for place in range(len(values))
+        },
+        "resps": [[[value, greedy]] for value in values],
+        "filtered_resps": [[value, greedy] for value in values],
+    }
+
+
+def test_of_log_likelihoods_the_highest_is_the_answer(samples_file):
+    (sample,) = read_samples(samples_file(likelihood("-2.5", "-0.5", "-inf")))
+    assert (sample.responses, sample.filtered) == ((" 1",), (" 1",))
+    assert sample.likelihoods[:2] == (-2.5, -0.5)
+
+
+@pytest.mark.parametrize(("greedy", "answer"), [("True", " 0"), ("False", "")])
+def test_a_continuation_asked_for_alone_is_the_answer_if_it_would_be_written(
+    samples_file, greedy, answer
+):
+    (sample,) = read_samples(samples_file(likelihood("-2.5", greedy=greedy)))
+    assert sample.responses == (answer,)
+
+
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
@@ -168,6 +211,9 @@ def test_requests_of_other_versions_are_read(samples_file, arguments, prompt):
         ({"arguments": []}, "'arguments' hold no request"),
         ({"resps": [[["-1.5", "True"]], [["-2.5", "False"]]]}, "'resps' are not the responses"),
         ({"resps": [[["-1.5", "True"]]]}, "'resps' are not texts"),
+        ({"resps": [[]]}, "'resps' are not texts"),
+        (likelihood("much", "little"), "'resps' are not log-likelihoods"),
+        (likelihood("-1") | {"resps": []}, "'resps' are not the responses to the requests"),
     ],
 )
 def test_a_sample_that_is_no_response_is_refused_with_its_line(samples_file, broken, reason):

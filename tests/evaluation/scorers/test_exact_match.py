@@ -114,8 +114,26 @@ def test_multi_choice_regex_falls_back_from_pattern_to_text_to_letter(text, lett
     assert apply([step], [text], ["Innocent", "Guilty", "Guilty of Romance"]) == [letter]
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("    return 1\n", "    return 1\n"),
+        ("Use `a` and ```b```.", "Use `a` and ```b```."),
+        ("```python\ndef f():\n    return 1\n```", "def f():\n    return 1\n"),
+        ("Here: ```py\n    return 1\n```\nDone.", "    return 1\n"),
+        ("```sh\npip install x\n```\nthen\n```\ndef f(): ...\n```", "def f(): ...\n"),
+        ("```\nx = 1\n```\n```\ny = 2\n```", "x = 1\n"),
+        ("1. Do\n   ```python\n   def f(): ...\n   ```", "   def f(): ...\n"),
+        ("```python\ndef f():\n    return", "def f():\n    return"),
+        ("```\n```", ""),
+    ],
+)
+def test_code_is_found_between_fences_with_its_indentation(text, code):
+    assert apply([{"function": "code_block", "containing": "def "}], [text]) == [code]
+
+
 def test_a_filter_that_is_not_known_is_refused_before_any_response():
-    with pytest.raises(ValueError, match="no filter 'custom'; known are lowercase"):
+    with pytest.raises(ValueError, match="no filter 'custom'; known are code_block, lowercase"):
         EXACT.check({"filter": [{"function": "custom"}]})
 
 

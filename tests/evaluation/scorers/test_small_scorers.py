@@ -1,4 +1,4 @@
-"""Contains, token F1, code and the needle's grid."""
+"""Contains, token F1, code and the needle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.scorers import Response, pass_at_k, scorer
-from evaluation.scorers.needle import Sample, grid
 
 
 def test_contains_any_asks_for_one_reference_and_all_for_their_share():
@@ -70,32 +69,3 @@ def test_the_needle_is_found_by_its_own_words_and_keeps_its_place():
 
     assert score.value == 1.0
     assert (score.details["length"], score.details["depth"]) == (4000, 50)
-
-
-def test_a_grid_holds_the_mean_and_the_number_of_each_cell():
-    samples = [Sample(1000, 0, 1.0), Sample(1000, 0, 0.0), Sample(1000, 100, 1.0)]
-
-    ((first, last),) = grid(samples).cells
-
-    assert (first.mean, first.n) == (0.5, 2)
-    assert (last.mean, last.n) == (1.0, 1)
-
-
-def test_a_length_beyond_the_context_is_not_supported_rather_than_nought():
-    samples = [
-        Sample(8000, 0, None),
-        Sample(1000, 0, 1.0),
-        Sample(1000, 100, 0.0),
-    ]
-
-    table = grid(samples)
-
-    assert table.lengths == (1000, 8000)
-    assert [cell.supported for cell in table.cells[1]] == [False, False]
-    assert [cell.mean for cell in table.cells[1]] == [None, None]
-    assert table.supported_length == 1000
-
-
-def test_a_grid_without_samples_is_empty():
-    assert grid([]).cells == ()
-    assert grid([]).supported_length is None

@@ -68,6 +68,16 @@ def test_solving_replicas_together_gives_what_each_gives_alone(
     assert np.abs(together - alone).max() < 0.005
 
 
+@pytest.mark.parametrize("weighting", ["battles", "uniform_pairs"])
+def test_how_many_matrices_are_solved_together_does_not_matter(
+    monkeypatch: pytest.MonkeyPatch, weighting: str
+) -> None:
+    fit = fit_bt(random_counts(23), weighting=weighting)
+    together = bootstrap(fit, 70).ratings
+    monkeypatch.setattr(module, "MATRIX_CELLS", 1)
+    assert np.abs(bootstrap(fit, 70).ratings - together).max() < 1e-9
+
+
 def test_the_size_of_a_batch_does_not_change_the_spread(monkeypatch: pytest.MonkeyPatch) -> None:
     fit = fit_bt(random_counts(23))
     monkeypatch.setattr(module, "CELLS_AT_ONCE", 7 * 66)  # 66 pairs: seven replicas at a time

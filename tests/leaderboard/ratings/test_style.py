@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -311,3 +312,24 @@ def test_what_makes_no_sense_is_refused(wrong: dict) -> None:
     options = {"features": [[1.0], [-2.0]]} | wrong
     with pytest.raises(ValueError):
         fit_style([0, 1], [1, 0], [0, 0], options.pop("features"), 2, **options)
+
+
+def test_a_fit_takes_little_more_memory_than_the_features_it_is_given() -> None:
+    v = simulate(draw_population(50, seed=16), 300_000)
+    features = np.random.default_rng(0).uniform(-1, 1, (300_000, 4))
+    tracemalloc.start()
+    try:
+        fit_style(v.first, v.second, v.outcome, features, 50)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.3 * features.nbytes
+
+
+def test_votes_come_in_parts_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    v = styled()
+    whole = fitted(v)
+    monkeypatch.setattr("leaderboard.ratings.style.AT_ONCE", 777)
+    parts = fitted(v)
+    assert np.abs(parts.fit.ratings - whole.fit.ratings).max() < 1e-9
+    assert np.abs(parts.covariance - whole.covariance).max() < 1e-12
