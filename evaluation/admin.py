@@ -17,7 +17,7 @@ from django.utils.html import format_html
 
 from arena.admin import ReadOnly
 from evaluation import runs
-from evaluation.models import Dataset, Run, Sample, SandboxReport, TaskDefinition
+from evaluation.models import Dataset, Run, Sample, SandboxReport, TaskDefinition, Verdict
 from evaluation.progress import ENDED
 
 
@@ -155,3 +155,12 @@ class SandboxReportAdmin(ReadOnly, admin.ModelAdmin):
     """Why code tasks are disabled, if they are."""
 
     list_display = ("worker", "ok", "remark", "checked_at")
+
+
+@admin.register(Verdict)
+class VerdictAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("id", "sample", "passed", "reason", "seconds", "checked_at")
+    list_filter = ("passed",)
+    list_select_related = ("sample",)
+    search_fields = ("=sample__run__id",)
+    show_full_result_count = False

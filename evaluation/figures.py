@@ -53,12 +53,13 @@ def duration(seconds: float | None) -> str:
 def words(progress: dict[str, Any]) -> dict[str, str]:
     """What `evaluation.progress` counted, ready to be shown, under the names of its places."""
     running = progress["score"]
-    shown = NONE
+    shown, scored = NONE, "no answer scored yet"
     if running:
-        shown = score(running["value"], percent=running["percent"])
-        if running["half"] is not None:
-            half = running["half"]
-            shown += f" ± {100 * half:.1f} %" if running["percent"] else f" ± {half:.2f}"
+        percent = running["percent"]
+        shown = score(running["value"], percent=percent)
+        # Wilson's interval lies to one side of a score near 0 or 1: both ends, not ±.
+        bounds = interval(running["low"], running["high"], percent=percent)
+        scored = f"{bounds}, of {running['n']:,} answer{'' if running['n'] == 1 else 's'}"
     speed = progress["per_second"]
     return {
         "state": progress["state_text"],
@@ -66,9 +67,8 @@ def words(progress: dict[str, Any]) -> dict[str, str]:
         "ended": f"{progress['ended']:,} of {progress['total']:,}",
         "percent": f"{progress['percent']:.0f} %",
         "errors": f"{progress['errors']:,}",
-        "asking": f"{progress['asking']:,}",
         "score": shown,
-        "scored": f"of {running['n']:,} answers" if running else "no answer scored yet",
+        "scored": scored,
         "tokens": f"{progress['prompt_tokens']:,} / {progress['completion_tokens']:,}",
         "cost": money(progress["cost"]),
         "eta": duration(progress["eta"]),

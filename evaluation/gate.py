@@ -59,6 +59,7 @@ class Gate:
         self._in_database = in_database
         self.ceiling = endpoint.evaluation_concurrency or settings.EVALUATION_CONCURRENCY
         self._at_once = AtOnce(self.ceiling)
+        self._known_size = self._at_once.size
         self._closed_until = NEVER
         self._under_way = 0
         self._battle_on = False
@@ -68,15 +69,16 @@ class Gate:
     async def open(self) -> None:
         """Takes over what earlier owners learnt of the endpoint, and looks who is there."""
         self._battle_on = await self._in_database(battle_streams_at, self._endpoint)
-        pace = await self._in_database(_pace, self._endpoint.pk)
+        pace = await self._in_database(_known_of, self._endpoint.pk)
         if pace is not None:
             self._closed_until = pace.closed_until or NEVER
             if _age(pace.refused_at) < REMEMBERED:
                 self._at_once = AtOnce(self.ceiling, pace.at_once)
+        self._known_size = self._at_once.size
 
     async def close(self) -> None:
         """Leaves to later owners what this one learnt."""
-        if self._at_once.size < self.ceiling:
+        if self._at_once.size != self._known_size:
             await self._in_database(_learn, self._endpoint.pk, self._at_once.size)
 
     def battle_is_on(self, on: bool) -> None:
@@ -180,7 +182,7 @@ def _age(moment: datetime | None) -> float:
     return (timezone.now() - (moment or NEVER)).total_seconds()
 
 
-def _pace(endpoint_id: int) -> EndpointPace | None:
+def _known_of(endpoint_id: int) -> EndpointPace | None:
     return EndpointPace.objects.filter(pk=endpoint_id).first()
 
 
@@ -227,7 +229,8 @@ def _learn(
     pace.at_once = at_once
     if refused:
         pace.refused_at = timezone.now()
-    pace.closed_until = max(pace.closed_until or NEVER, closed_until)
+    if closed_until > (pace.closed_until or NEVER):
+        pace.closed_until = closed_until
     pace.save(update_fields=["at_once", "refused_at", "closed_until"])
 
 

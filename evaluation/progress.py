@@ -79,7 +79,6 @@ def progress(run: Run) -> dict[str, Any]:
         done=Count("pk", filter=Q(state=Sample.State.DONE)),
         ended=Count("pk", filter=Q(state__in=ENDED)),
         errors=Count("pk", filter=haystacks.counts_as_error(definition)),
-        asking=Count("pk", filter=Q(state=Sample.State.LEASED)),
         first_open=Min("pk", filter=Q(state__in=OPEN)),
         prompt=Sum("prompt_tokens", default=0),
         completion=Sum("completion_tokens", default=0),
@@ -100,7 +99,6 @@ def progress(run: Run) -> dict[str, Any]:
         "done": counts["done"],
         "errors": counts["errors"],
         "ended": ended,
-        "asking": counts["asking"],
         "percent": round(100 * ended / run.total, 1) if run.total else 0.0,
         "score": score,
         "prompt_tokens": counts["prompt"],
@@ -130,12 +128,10 @@ def _running_score(
         return None
     estimate = statistics.accuracy(values) if set(values) <= {0.0, 1.0} else statistics.mean(values)
     share = min(values) >= 0 and max(values) <= 1
-    half = (estimate.high - estimate.low) / 2
     return {
         "value": estimate.value,
         "low": _number(estimate.low),
         "high": _number(estimate.high),
-        "half": _number(half),
         "n": estimate.n,
         "percent": share,
     }

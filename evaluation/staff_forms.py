@@ -17,7 +17,25 @@ from evaluation.models import Immutable, Run, TaskDefinition
 SHIPPED = "shipped:"  # before the name of a benchmark that is not registered yet
 
 
-class StartForm(forms.Form):
+class CostCap(forms.Form):
+    cost_cap = forms.DecimalField(
+        label="Stop at a cost of, USD",
+        required=False,
+        min_value=0,
+        max_digits=12,
+        decimal_places=6,
+        help_text="The run pauses there. Needs the model's prices.",
+    )
+
+    def clean_cost_cap(self) -> Any:
+        cap = self.cleaned_data["cost_cap"]
+        if cap is not None and cap <= 0:
+            raise forms.ValidationError("More than nothing, or empty for no limit.", code="zero")
+        return cap
+
+
+class StartForm(CostCap):
+    field_order = ("contestant", "task", "limit", "cost_cap")
     contestant = forms.ModelChoiceField(
         Contestant.objects.none(), label="Model", empty_label="Choose…"
     )
@@ -28,14 +46,6 @@ class StartForm(forms.Form):
         min_value=1,
         max_value=1_000_000,
         help_text="To try it out. Such a run is never shown in public.",
-    )
-    cost_cap = forms.DecimalField(
-        label="Stop at a cost of, USD",
-        required=False,
-        min_value=0,
-        max_digits=12,
-        decimal_places=6,
-        help_text="The run pauses there. Needs the model's prices.",
     )
     judge = forms.ModelChoiceField(
         Contestant.objects.none(),
@@ -102,12 +112,6 @@ class StartForm(forms.Form):
             return import_shipped(chosen.removeprefix(SHIPPED))[1]
         except (ImportRefused, Immutable) as refusal:
             raise forms.ValidationError(str(refusal), code="refused") from None
-
-    def clean_cost_cap(self) -> Any:
-        cap = self.cleaned_data["cost_cap"]
-        if cap is not None and cap <= 0:
-            raise forms.ValidationError("More than nothing, or empty for no limit.", code="zero")
-        return cap
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

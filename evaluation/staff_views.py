@@ -15,7 +15,7 @@ from arena.staff import staff
 from evaluation import pages, runs
 from evaluation.models import Run
 from evaluation.refusals import Refused
-from evaluation.staff_forms import StartForm
+from evaluation.staff_forms import CostCap, StartForm
 
 VERBS: dict[str, Callable[..., Any]] = {
     "pause": runs.pause,
@@ -54,14 +54,18 @@ def overview(request: HttpRequest) -> HttpResponse:
 @staff("evaluation.change_run")
 @require_POST
 def change(request: HttpRequest, pk: int) -> HttpResponse:
-    """One of VERBS, named by the button."""
+    """One of VERBS, named by the button; a run that is resumed may get another cost cap."""
     run = get_object_or_404(Run.objects.select_related("task", "contestant"), pk=pk)
-    verb = VERBS.get(request.POST.get("verb", ""))
-    if verb is None:
+    name = request.POST.get("verb", "")
+    cap = CostCap(request.POST)
+    if name not in VERBS:
         messages.error(request, "There is no such button.")
+    elif name == "resume" and not cap.is_valid():
+        messages.error(request, f"The cost to stop at: {cap.errors['cost_cap'][0]}")
     else:
+        further = {"cost_cap": cap.cleaned_data["cost_cap"]} if name == "resume" else {}
         try:
-            verb(run=run)
+            VERBS[name](run=run, **further)
         except Refused as refusal:
             messages.error(request, str(refusal))
     return redirect("evaluation:run", pk=pk)

@@ -162,7 +162,7 @@ class VoteTable:
         return PairCounts(self.models, added_up.wins, added_up.ties, added_up.both_bad)
 
 
-def whole_numbers(column: array[int], more: Iterable[int]) -> array[int]:
+def whole_numbers(column: array[int], more: Sequence[int]) -> array[int]:
     """`column` with more at its end; a wider one where they need it.
 
     Hardly an answer has more than 32,767 tokens, and a million votes with eight numbers each in

@@ -292,9 +292,6 @@ def test_the_list_says_who_is_in_battles_and_leads_to_the_probe(admin_client):
     assert probe_url(drawn.endpoint) in page
 
 
-# --- battles and votes -------------------------------------------------------------------------
-
-
 # --- health ------------------------------------------------------------------------------------
 
 
@@ -392,6 +389,9 @@ def test_what_an_endpoint_said_stands_in_the_log(admin_client):
     assert "CUDA out of memory" in page
     url = reverse("admin:arena_upstreamrequest_change", args=[request.pk])
     assert request.detail in admin_client.get(url).content.decode()
+
+
+# --- battles and votes -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make", [factories.battle, factories.vote])

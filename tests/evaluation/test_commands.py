@@ -125,6 +125,53 @@ def test_a_contestant_is_evaluated(said, contestant):
     assert len(contestant.backend.requests) == 6
 
 
+@pytest.fixture
+def priced(contestant):
+    contestant.price_input, contestant.price_output = 1, 2
+    contestant.upstream_model = "says:x"
+    contestant.save()
+    return contestant
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_says_before_what_it_may_cost_and_pauses_at_its_cap(said, priced, capsys):
+    command = ("evaluate", "--model", priced.slug, "--task", "first_steps")
+    with pytest.raises(CommandError, match=r"paused: the cost cap of 0\.000300 USD is reached"):
+        said(*command, "--cost-cap", "0.0003")
+    out = capsys.readouterr().out
+    assert re.search(r"60 requests, about \d+ tokens of prompts, \d+ to \d+ of answers: ", out)
+    assert re.search(r"0\.\d{4} to 0\.\d{4} USD, at most 0\.0003 USD\.", out)
+    run = Run.objects.get()
+    assert 0 < runs.cost_so_far(run) <= run.cost_cap
+    out = said(*command, "--cost-cap", "1")  # the same run goes on, with the new cap
+    assert "answered 60 of 60" in out
+    assert len(priced.backend.requests) == 60
+    for wrong in ("0", "-1", "much", "NaN"):
+        with pytest.raises(CommandError, match="USD above 0"):
+            said(*command, f"--cost-cap={wrong}")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_person_at_a_terminal_is_asked_before_a_run_that_costs(said, priced, monkeypatch):
+    command = ("evaluate", "--model", priced.slug, "--task", "first_steps", "--limit", "1")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: "")
+    with pytest.raises(CommandError, match="Not started"):
+        said(*command)
+    assert not Run.objects.exists()
+    assert "answered 1 of 1" in said(*command, "--no-input")
+    monkeypatch.setattr("builtins.input", lambda _: "y")
+    assert "answered 1 of 1" in said(*command)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_stored_answers_are_taken_where_the_command_says_so(said, priced):
+    command = ("evaluate", "--model", priced.slug, "--task", "first_steps", "--limit", "4")
+    said(*command, "--cache")
+    assert "0.0000 USD" in said(*command, "--cache")
+    assert len(priced.backend.requests) == 4
+
+
 @pytest.mark.django_db(transaction=True)
 def test_ctrl_c_pauses_and_the_same_command_goes_on(said, contestant):
     contestant.upstream_model = "count:3@20"  # 0.1 s each, so that it is stopped in the middle

@@ -63,7 +63,8 @@ async def test_progress_arrives_as_the_rows_change_until_the_run_is_over():
     await in_database(factories.answer)(run, ["ant", "x"])
     later = json.loads(await page.receive())
     assert (later["ended"], later["words"]["ended"]) == (2, "2 of 3")
-    assert later["words"]["score"].startswith("50.0 % ±")
+    assert later["words"]["score"] == "50.0 %"
+    assert later["words"]["scored"] == "9.5–90.5 %, of 2 answers"
 
     await in_database(runs.cancel)(run=run)
     last = json.loads(await page.receive())

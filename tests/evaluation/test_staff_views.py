@@ -181,6 +181,20 @@ def test_a_run_is_paused_resumed_and_cancelled(staff, run):
         assert run.state == state
 
 
+def test_a_run_at_its_cost_cap_is_resumed_with_another(staff):
+    model = arena.contestant(price_input=1, price_output=1)
+    task = factories.task(factories.dataset(["ant"]))
+    run = runs.create_run(task=task, contestant=model, cost_cap=Decimal("0.5"))
+    runs.pause(run=run, reason="the cost cap is reached")
+    address = f"/benchmarks/runs/{run.pk}/"
+    assert 'name="cost_cap" min="0" step="any" value="0.5' in text(staff.get(address))
+    refused = staff.post(address + "change/", {"verb": "resume", "cost_cap": "-1"}, follow=True)
+    assert "The cost to stop at" in text(refused)
+    staff.post(address + "change/", {"verb": "resume", "cost_cap": "2"})
+    run.refresh_from_db()
+    assert (run.state, run.cost_cap) == ("queued", 2)
+
+
 def test_errors_alone_are_retried(staff, model):
     task = factories.task(factories.dataset(["ant", "bee"]))
     run = factories.answered_run(["ant", None], task=task, contestant=model)

@@ -92,6 +92,34 @@ def test_the_pareto_line_joins_what_nobody_beats_on_both_axes():
     assert len(line.get("points").split()) == 2
 
 
+def test_a_line_is_drawn_through_the_picture_and_not_beyond_it():
+    dots = [Dot("a", 0, 0), Dot("b", 10, 10)]
+    svg = parse(drawing.scatter(dots, title="t", x_label="x", line=(100.0, 0.0)))
+    (path,) = (p.get("d") for p in svg.iter(f"{SVG}path") if "L" in p.get("d"))
+    start, end = (tuple(map(float, point.split())) for point in path[1:].split("L"))
+    a, b = ((float(c.get("cx")), float(c.get("cy"))) for c in svg.iter(f"{SVG}circle"))
+    assert start[1] > a[1] > b[1] > end[1]  # as steep as it is, it leaves by the top
+    assert start[0] < end[0] < b[0]
+
+
+def test_a_dot_has_whiskers_where_it_has_intervals():
+    dot = Dot("a", 5, 5, lower=4, upper=6, left=3, right=7)
+    svg = parse(drawing.scatter([dot, Dot("b", 1, 1)], title="t", x_label="x"))
+    paths = [p.get("d") for p in svg.iter(f"{SVG}path") if p.get("stroke-width") == "2"]
+    assert len(paths) == 1
+    assert "V" in paths[0]
+    assert "H" in paths[0]
+
+
+def test_names_do_not_cover_each_other_and_the_first_ones_are_kept():
+    crowd = [Dot(f"model {n}", 5, 5) for n in range(40)]
+    svg = drawing.scatter([*crowd, Dot("alone", 9, 9)], title="t", x_label="x")
+    assert [name for name in texts(svg) if name in ("alone", *(dot.label for dot in crowd))] == [
+        "model 0", "alone"
+    ]  # fmt: skip
+    assert svg.count("<title>model") == 40  # each can still be pointed at
+
+
 @pytest.mark.parametrize(
     "svg",
     [
