@@ -17,9 +17,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from arena import pairing, states
-from arena.models import Answer, Battle, Contestant, Slot, Turn, Voter
-
-SETTINGS_VERSION = "1"
+from arena.models import Answer, ArenaSettings, Battle, Contestant, Slot, Turn, Voter
 
 # The whole vocabulary for what went wrong. It belongs to the battle, never to a side.
 VOID_MESSAGES: Mapping[str, str] = {
@@ -99,6 +97,7 @@ def draw_pair() -> pairing.Draw:
 def open_battle(*, voter: Voter, prompt: str) -> StartedTurn:
     """A new anonymous battle with its first turn."""
     prompt = check_prompt(prompt)
+    house = ArenaSettings.current()
     pair = draw_pair()
     battle = Battle.objects.create(
         voter=voter,
@@ -107,7 +106,8 @@ def open_battle(*, voter: Voter, prompt: str) -> StartedTurn:
         pair_probability=pair.probability,
         sampler=pairing.SAMPLER,
         swapped_sides=pair.swapped,
-        parameters={"max_tokens": settings.MAX_ANSWER_TOKENS, "settings": SETTINGS_VERSION},
+        parameters={"max_tokens": settings.MAX_ANSWER_TOKENS, "settings": house.version},
+        pacing=house.pacing,
         consent_version=voter.consent_version,
     )
     return _add_turn(battle, 1, prompt)

@@ -74,7 +74,7 @@ def _refresh(battle: str, live: LiveTurn, watching: bool) -> None:
 
 async def follow(battle: str) -> AsyncIterator[ServerEvent]:
     """Events of the battle's latest turn: what is there at once, the rest as it is saved."""
-    turn = await database_sync_to_async(_latest_turn)(battle)
+    turn = await _first_look(battle)
     live = LiveTurn(
         battle=battle,
         number=turn.number,
@@ -87,6 +87,15 @@ async def follow(battle: str) -> AsyncIterator[ServerEvent]:
             yield event
     finally:
         poll.cancel()
+
+
+async def _first_look(battle: str) -> Turn:
+    while True:
+        try:
+            return await database_sync_to_async(_latest_turn)(battle)
+        except DatabaseError:
+            log.exception("cannot look at battle %s; the next look tries again", battle)
+            await asyncio.sleep(settings.CHECKPOINT_INTERVAL)
 
 
 async def _poll(battle: str, live: LiveTurn) -> None:

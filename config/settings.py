@@ -325,6 +325,10 @@ READER_GRACE_SECONDS = env.int("READER_GRACE_SECONDS", 30, validate=_positive)
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", 0.0 if DEMO else 20.0, validate=validate.Range(min=0))
 # Attempts at endpoints are remembered for health and reliability figures this long.
 REQUEST_LOG_DAYS = env.int("REQUEST_LOG_DAYS", 30, validate=_positive)
+# Seconds that a process may go by what it knows of the arena's settings before it asks again.
+SETTINGS_RECHECK_SECONDS = env.float(
+    "SETTINGS_RECHECK_SECONDS", 2.0, validate=validate.Range(min=0)
+)
 
 # --- benchmarks --------------------------------------------------------------------------------
 # Requests at one endpoint at a time, over all workers. The demo's models share a few cores.

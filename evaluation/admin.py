@@ -56,7 +56,10 @@ class RunAdmin(ReadOnly, admin.ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         ended = Q(samples__state__in=ENDED)
-        failed = Q(samples__state=Sample.State.ERROR)
+        # As `haystacks.counts_as_error`: beyond a context is no error of a needle run.
+        failed = Q(samples__state=Sample.State.ERROR) & (
+            ~Q(samples__error_kind="context") | ~Q(task__spec__output_type="needle")
+        )
         return (
             super()
             .get_queryset(request)

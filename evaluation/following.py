@@ -54,15 +54,14 @@ def after(*, run: Run, definition: Definition, sample: Sample) -> None:
         return
     if not parts:
         return
-    turn = judging.judgement(sample.part) or judging.turn_number(sample.part)
     conversation = _conversation(run, definition, item, sample.epoch)
     rows = []
     for part in parts:
         judged = judging.judgement(part)
         if judged is None:
-            assert isinstance(turn, int)
+            turn = judging.turn_number(part)
             messages = judging.next_turn(
-                definition, item.fields, sample.messages, sample.response, turn + 1
+                definition, item.fields, sample.messages, sample.response, turn
             )
         else:
             messages = judging.ask_judge(

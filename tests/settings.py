@@ -30,3 +30,4 @@ DATABASES["default"]["TEST"] = (
 )
 # What a test has just published is asked for at once.
 BOARD_RECHECK_SECONDS = 0
+SETTINGS_RECHECK_SECONDS = 0

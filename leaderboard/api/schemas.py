@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from ninja import Schema
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from leaderboard.board import COLUMNS, MAX_CHOICES, MAX_SEARCH
@@ -182,6 +182,19 @@ class ScoreOut(Out):
     run_id: int = Field(description="Its page is /benchmarks/runs/ and this number.")
 
 
+Rounded = Annotated[float, AfterValidator(lambda value: round(value, 5))]
+
+
+class BriefScoreOut(Out):
+    """The figure alone, to five places: /benchmarks has what stands beside it."""
+
+    value: Rounded
+    low: Rounded | None = Field(description="Lower end of the 95 % interval.")
+    high: Rounded | None = Field(description="Upper end of the 95 % interval.")
+    n: int = Field(ge=0, description="Items scored.")
+    run_id: int
+
+
 class BenchmarkOut(Out):
     """One column of results that may be compared with each other."""
 
@@ -206,7 +219,7 @@ class LeaderboardRowOut(RowOut):
     )
     benchmark_low: Real = Field(description="Lower end of its 95 % interval.")
     benchmark_high: Real = Field(description="Upper end of its 95 % interval.")
-    benchmarks: dict[str, ScoreOut] = Field(description="By key of /benchmarks.")
+    benchmarks: dict[str, BriefScoreOut] = Field(description="By key of /benchmarks.")
 
 
 class SnapshotOut(Out):

@@ -8,10 +8,12 @@ from django.db import IntegrityError, models, transaction
 
 from arena.models import (
     Answer,
+    ArenaSettings,
     Battle,
     Breaker,
     Contestant,
     Endpoint,
+    PairNeeds,
     Turn,
     Vote,
     Voter,
@@ -70,6 +72,10 @@ def breaker_of_a_model():
 
 def request():
     return factories.upstream_request()
+
+
+def pair_needs():
+    return PairNeeds.objects.create(contestants=[1, 2], needs=b"needs", votes=1)
 
 
 def the_same_vote_imported_again():
@@ -154,6 +160,20 @@ IMPOSSIBLE = {
     ],
     "upstreamrequest_purpose_known": [change(request, purpose="fun")],
     "upstreamrequest_has_an_outcome": [change(request, outcome="")],
+    "arenasettings_sampler_known": [change(ArenaSettings.objects.create, sampler="guess")],
+    "arenasettings_pacing_known": [change(ArenaSettings.objects.create, pacing="slow")],
+    "arenasettings_only_one": [
+        change(ArenaSettings.objects.create, id=2),
+        lambda: ArenaSettings.objects.create(id=0),
+    ],
+    "arenasettings_floor_is_a_share": [
+        change(ArenaSettings.objects.create, active_floor=floor) for floor in (0, -0.1, 1.1)
+    ],
+    "arenasettings_from_one": [
+        change(ArenaSettings.objects.create, version=0),
+        change(ArenaSettings.objects.create, needs_max_age_hours=0),
+    ],
+    "pairneeds_hold_something": [change(pair_needs, needs=b"")],
     "Breaker.endpoint": [twice(breaker, "endpoint_id")],
     "Breaker.contestant": [twice(breaker_of_a_model, "contestant_id")],
     "Endpoint.name": [twice(factories.endpoint, "name")],

@@ -570,7 +570,7 @@ async def test_a_reader_notices_when_the_owner_has_died(seen_from_elsewhere, set
 async def test_a_reader_elsewhere_outlasts_a_database_that_is_away(
     seen_from_elsewhere, backend, monkeypatch
 ):
-    other, _, _ = seen_from_elsewhere
+    other, _, battle = seen_from_elsewhere
     looks = 0
     look = mirror._latest_turn
 
@@ -586,6 +586,10 @@ async def test_a_reader_elsewhere_outlasts_a_database_that_is_away(
     events = await other.hear_until("battle.ready")
     assert len(of(events, "slot.completed")) == 2
     assert looks >= 4
+    looks = 0
+    await other.say(type="resume", battle=battle, last_seq={})
+    events = await other.hear_until("battle.ready")
+    assert len(of(events, "slot.completed")) == 2
 
 
 async def test_a_process_that_stops_lets_its_answers_end(models, page, backend, settings):

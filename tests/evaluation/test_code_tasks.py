@@ -83,7 +83,7 @@ def sandboxed(bubblewrap):
 def answered(contestant):
     """A code run whose answers are all there, given as texts; no sandbox is asked for."""
 
-    def make(completions, problem=PROBLEMS[0], **task):
+    def make(completions, problem=PROBLEMS[0], **changes):
         factories.sandbox_report(worker="elsewhere")
         dataset = factories.dataset(["one"])
         dataset.items.update(fields=problem)
@@ -94,7 +94,7 @@ def answered(contestant):
             output_type="code",
             metric_list=[{"metric": "code"}],
             epochs=len(completions),
-            **task,
+            **changes,
         )
         run = runs.create_run(task=task, contestant=contestant)
         for sample, completion in zip(run.samples.order_by("epoch"), completions, strict=True):

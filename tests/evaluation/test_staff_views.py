@@ -11,7 +11,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from evaluation import runs
+from evaluation.importing_needles import import_needles
 from evaluation.models import Run, TaskDefinition
+from evaluation.progress import ended_of
 from tests import factories as arena
 from tests.evaluation import factories
 
@@ -252,3 +254,13 @@ def test_the_administration_leads_here_and_shows_the_progress(client, model):
     assert STAFF in listed
     assert f"/benchmarks/runs/{run.pk}/" in listed
     assert '<progress max="2" value="2"' in listed
+    assert "2 of 2, 1 errors" in listed
+
+
+def test_the_administration_counts_no_error_where_a_context_is_too_short(client):
+    client.force_login(User.objects.create_superuser("root", password="x"))
+    _, task = import_needles(lengths=[500, 1000], depths=[0], seeds=1, seed=1)
+    run = runs.create_run(task=task, contestant=arena.contestant())
+    run.samples.update(state="error", error_kind="context")
+    assert "2 of 2</td>" in text(client.get("/admin/evaluation/run/"))
+    assert ended_of([run]) == {run.pk: (2, 0)}

@@ -218,8 +218,10 @@ def test_the_api_sends_scores_with_each_row(client, three):
     rows = client.get("/api/v1/leaderboard?sort=bench.sums").json()["rows"]
     assert [one["model"] for one in rows] == ["Model 001", "Model 002", "Model 000"]
     assert rows[1]["benchmark_average"] is None
-    score = rows[1]["benchmarks"]["sums"]
-    assert (score["value"], score["n"], score["errors"], score["unparsed"]) == (0.6, 80, 1, 2)
+    run = Run.objects.get(contestant=three[2])
+    assert rows[1]["benchmarks"] == {
+        "sums": {"value": 0.6, "low": 0.55, "high": 0.65, "n": 80, "run_id": run.pk}
+    }
     assert client.get("/api/v1/leaderboard?sort=bench.gone").json() == {
         "detail": "sort: no benchmark named 'gone' has a published result", "parameter": "sort"
     }  # fmt: skip
@@ -234,6 +236,9 @@ def test_the_api_lists_benchmarks_and_results(client, three):
     assert (first["model"], first["average"]) == ("model-000", pytest.approx(0.45))
     assert first["average_low"] < 0.45 < first["average_high"]
     assert (last["average"], list(last["scores"])) == (None, ["sums"])
+    score = last["scores"]["sums"]
+    assert (score["value"], score["n"]) == (0.6, 80)
+    assert (score["errors"], score["unparsed"], score["truncated"]) == (1, 2, 3)
 
 
 # --- chart ---------------------------------------------------------------------------------------

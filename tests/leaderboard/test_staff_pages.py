@@ -221,6 +221,12 @@ def test_the_pages_stand_under_the_tabs_of_the_leaderboard(staff, address):
     assert ">Ratings</a>" in page
 
 
+def test_the_administration_has_the_sites_icon(admin_client):
+    assert (
+        '<link rel="icon" href="/static/arena/icon' in admin_client.get("/admin/").content.decode()
+    )
+
+
 def test_a_download_is_the_filtered_file(staff):
     for choice in ("a", "tie"):
         factories.vote(choice)

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from evaluation.benchmarks import shipped
+from evaluation.benchmarks import official_tasks, shipped
 from evaluation.definitions.parsing import parse
 from evaluation.definitions.prompts import preview, scored_item
 from evaluation.formats.catalogue import benchmark_format
@@ -33,6 +33,22 @@ def test_every_task_file_has_its_items_and_a_licence():
         assert not [one for one in items if isinstance(one, BadRow)]
         assert task.metadata["licence"] == "CC0-1.0"
         assert preview(task, [one.fields for one in items])
+
+
+@pytest.mark.parametrize(
+    ("name", "tasks"),
+    [
+        ("humaneval", ["humaneval"]),
+        ("mt_bench", ["mt_bench", "mt_bench_pairwise"]),
+        ("arena_hard_v2", ["arena_hard_v2"]),
+        ("alpaca_eval", ["alpaca_eval"]),
+    ],
+)
+def test_official_files_have_tasks_of_their_own(name, tasks):
+    definitions = [parse(file.read_text()) for file in official_tasks(name)]
+    assert [one.task for one in definitions if one.dataset.name == name] == tasks
+    known = benchmark_format(name)
+    assert {one.dataset.split for one in definitions} == {known.default_split}
 
 
 def test_first_steps_has_sixty_questions_of_three_kinds_and_difficulties(first_steps):
