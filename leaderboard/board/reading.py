@@ -88,6 +88,7 @@ class Row:
     benchmark_high: float | None = None
     benchmarks: Mapping[str, Result] = field(default_factory=dict)  # by Benchmark.key
     reruns: frozenset[str] = frozenset()  # those of which it has an older edition only
+    contestant_id: int = 0
 
     def value(self, name: str) -> Any:
         """One field of a column; of a benchmark's, its result or a figure of that."""
@@ -207,7 +208,7 @@ def read(query: BoardQuery) -> Board:
     rows = _rows(snapshot, public, retired=query.retired) if snapshot else []
     # A model that nobody has voted on stands on the overall board for its results alone.
     if query.category == OVERALL and (snapshot or not category.methods):
-        rows += _unrated(snapshot, public, retired=query.retired)
+        rows += _unrated(snapshot, rows, public, retired=query.retired)
     return Board(
         query=query,
         category=category,
@@ -347,11 +348,14 @@ def _unlisted(retired: bool) -> list[str]:
 _NO_RATING = {**dict.fromkeys(_RATING), "votes": 0, "status": Rating.Status.UNRATED.value}
 
 
-def _unrated(snapshot: Snapshot | None, public: Benchmarks, *, retired: bool) -> list[Row]:
+def _unrated(
+    snapshot: Snapshot | None, listed: Iterable[Row], public: Benchmarks, *, retired: bool
+) -> list[Row]:
     """Models with results that the snapshot does not list, by name."""
-    if not public.results:
+    missing = public.results.keys() - {row.contestant_id for row in listed}
+    if not missing:
         return []
-    found = Contestant.objects.filter(pk__in=list(public.results))
+    found = Contestant.objects.filter(pk__in=missing)
     if snapshot:
         found = found.exclude(pk__in=Rating.objects.filter(snapshot=snapshot).values("contestant"))
     found = found.exclude(status__in=_unlisted(retired)).order_by("name")
@@ -436,6 +440,7 @@ def _row(
         benchmark_high=share(high),
         benchmarks=public.results.get(contestant, {}),
         reruns=public.reruns.get(contestant, frozenset()),
+        contestant_id=contestant,
     )
 
 

@@ -182,7 +182,7 @@ def test_a_withdrawn_run_leaves_the_page_at_once(client, three):
 def test_the_number_of_queries_does_not_grow_with_results(
     client, three, django_assert_num_queries, django_assert_max_num_queries
 ):
-    with django_assert_max_num_queries(15) as few:
+    with django_assert_max_num_queries(14) as few:
         page(client)
     for name in ("one", "two", "three"):
         of = task(name, name)
