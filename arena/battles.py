@@ -10,14 +10,16 @@ import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from arena import pairing, states
+from arena import limits, pairing, sampler, states
 from arena.models import Answer, ArenaSettings, Battle, Contestant, Slot, Turn, Voter
+from arena.refusals import Refused
 
 # The whole vocabulary for what went wrong. It belongs to the battle, never to a side.
 VOID_MESSAGES: Mapping[str, str] = {
@@ -34,20 +36,23 @@ VOID_MESSAGES: Mapping[str, str] = {
     ),
     Battle.VoidReason.BUSY: "Busy, please retry in 60 s.",
 }
+# The same where the reader chose the models: nothing is rated, and the question may be put again.
+VOID_MESSAGES_OF_CHOSEN: Mapping[str, str] = {
+    Battle.VoidReason.FAILED: "There was no whole answer. You can try again.",
+    Battle.VoidReason.TOO_LONG: "Your text is too long for this conversation.",
+    Battle.VoidReason.DECLINED: "This request was declined.",
+    Battle.VoidReason.INTERRUPTED: "The arena was interrupted. You can try again.",
+    Battle.VoidReason.STOPPED: "You stopped before there was an answer.",
+    Battle.VoidReason.BUSY: "Busy, please retry in 60 s.",
+}
 CUT_NOTICE = "This answer was cut at the length limit."
 STOPPED_NOTICE = "You stopped this answer."
 
 _rng = random.SystemRandom()
 
 
-class Refused(Exception):
-    """A request that cannot be granted: `code` for programs, the message for people."""
-
-    def __init__(self, code: str, message: str, *, retry_after: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.retry_after = retry_after
+def void_message(mode: str, reason: str) -> str:
+    return (VOID_MESSAGES if mode == Battle.Mode.BATTLE else VOID_MESSAGES_OF_CHOSEN)[reason]
 
 
 class TooFewModels(Refused):
@@ -86,16 +91,15 @@ def check_prompt(prompt: str) -> str:
 
 
 def draw_pair() -> pairing.Draw:
-    weights = dict(Contestant.objects.drawable().values_list("id", "weight"))
     try:
-        return pairing.draw(weights, _rng)
+        return sampler.odds(sampler.entrants(Contestant.objects.drawable())).draw(_rng)
     except pairing.TooFewContestants:
         raise TooFewModels from None
 
 
 @transaction.atomic
-def open_battle(*, voter: Voter, prompt: str) -> StartedTurn:
-    """A new anonymous battle with its first turn."""
+def open_battle(*, voter: Voter, prompt: str, network: str = "") -> StartedTurn:
+    """A new anonymous battle with its first turn. `network` is where the voter asks from."""
     prompt = check_prompt(prompt)
     house = ArenaSettings.current()
     pair = draw_pair()
@@ -104,17 +108,17 @@ def open_battle(*, voter: Voter, prompt: str) -> StartedTurn:
         contestant_a_id=pair.left,
         contestant_b_id=pair.right,
         pair_probability=pair.probability,
-        sampler=pairing.SAMPLER,
+        sampler=pair.sampler,
         swapped_sides=pair.swapped,
         parameters={"max_tokens": settings.MAX_ANSWER_TOKENS, "settings": house.version},
         pacing=house.pacing,
         consent_version=voter.consent_version,
     )
-    return _add_turn(battle, 1, prompt)
+    return add_turn(battle, 1, prompt, network)
 
 
 @transaction.atomic
-def take_turn(*, battle_id: int, prompt: str) -> StartedTurn:
+def take_turn(*, battle_id: int, prompt: str, network: str = "") -> StartedTurn:
     """Another prompt to the same pair."""
     prompt = check_prompt(prompt)
     battle = Battle.objects.select_for_update().get(pk=battle_id)
@@ -122,25 +126,20 @@ def take_turn(*, battle_id: int, prompt: str) -> StartedTurn:
         raise Refused("streaming", "Wait for both answers, or stop them, before you go on.")
     if battle.state != Battle.State.READY:
         raise Refused("wrong_state", "This battle is over. Start a new one.")
-    number = battle.turns.count() + 1
+    number = battle.turns.latest("number").number + 1
     if number > settings.MAX_TURNS:
+        chat = battle.mode == Battle.Mode.DIRECT
         raise Refused(
-            "turn_limit", f"A battle has at most {settings.MAX_TURNS} turns. Please vote now."
+            "turn_limit",
+            f"A {'chat' if chat else 'battle'} has at most {settings.MAX_TURNS} turns. "
+            f"Please {'start a new one' if chat else 'vote'} now.",
         )
-    return _add_turn(battle, number, prompt)
+    return add_turn(battle, number, prompt, network)
 
 
-def _add_turn(battle: Battle, number: int, prompt: str) -> StartedTurn:
-    history = {
-        slot: list(
-            Answer.objects.filter(turn__battle=battle, slot=slot)
-            .order_by("turn__number")
-            .values_list("turn__prompt", "text")
-        )
-        if number > 1
-        else []
-        for slot in Slot.values
-    }
+def add_turn(battle: Battle, number: int, prompt: str, network: str) -> StartedTurn:
+    """The turn with this number, about to stream. Its battle is new, or locked by the caller."""
+    history = history_of(battle, before=number)
     battle.state = states.BATTLE.check(battle.state, Battle.State.STREAMING)
     battle.save(update_fields=["state"])
     turn = Turn.objects.create(
@@ -154,7 +153,55 @@ def _add_turn(battle: Battle, number: int, prompt: str) -> StartedTurn:
         for slot, contestant_id in (("a", battle.contestant_a_id), ("b", battle.contestant_b_id))
         if contestant_id
     )
+    hold_its_cost(battle, turn, answers, history, network)
     return StartedTurn(battle, turn, {answer.slot: answer for answer in answers}, history)
+
+
+def lineage(battle: Battle) -> list[int]:
+    """The ids of the battles that make up one conversation: those this one continues, then it."""
+    ids = [battle.pk]
+    while (before := battle.continues) is not None:
+        battle = before
+        ids.insert(0, battle.pk)
+    return ids
+
+
+def history_of(battle: Battle, *, before: int) -> dict[str, list[tuple[str, str]]]:
+    """By slot, (prompt, answer) of the turns before this number. Turns are numbered through a
+    whole conversation, over all battles of it."""
+    history: dict[str, list[tuple[str, str]]] = {slot: [] for slot in Slot.values}
+    if before > 1:
+        said = Answer.objects.filter(turn__battle__in=lineage(battle), turn__number__lt=before)
+        for slot, prompt, text in said.order_by("turn__number").values_list(
+            "slot", "turn__prompt", "text"
+        ):
+            history[slot].append((prompt, text))
+    return history
+
+
+def hold_its_cost(
+    battle: Battle,
+    turn: Turn,
+    answers: Sequence[Answer],
+    history: Mapping[str, Sequence[tuple[str, str]]],
+    network: str,
+) -> None:
+    """The last step of a transaction that starts a turn: raises Refused if it cannot be paid."""
+    planned = []
+    for answer in answers:
+        endpoint_id = answer.contestant.endpoint_id
+        assert endpoint_id is not None, "only contestants with an endpoint are drawn"
+        planned.append(
+            limits.Charge(
+                endpoint_id,
+                limits.highest_cost(
+                    answer.contestant,
+                    texts=[*chain.from_iterable(history[answer.slot]), turn.prompt],
+                    max_tokens=battle.parameters["max_tokens"],
+                ),
+            )
+        )
+    limits.reserve(turn=turn, voter_id=battle.voter_id, network=network, planned=planned)
 
 
 @transaction.atomic
@@ -165,7 +212,7 @@ def replace_side(
 
     `failed` are the models that failed in this battle; `endpoint_down` says that the last one's
     endpoint is at fault, so that its other models are drawn only when there are no more. None when
-    nobody may be drawn: the models were chosen, have spoken in an earlier turn, or none is left.
+    nobody may be drawn: the models were chosen, have spoken before, or none is left.
     """
     # The lock orders two sides that are replaced at the same moment: they must stay different.
     turn = Turn.objects.select_for_update().get(pk=turn_id)
@@ -175,33 +222,34 @@ def replace_side(
         or battle.state != Battle.State.STREAMING
         or battle.mode != Battle.Mode.BATTLE
         or turn.number > 1
+        or any(turn.answers.values_list("earlier", flat=True))
     ):
         return None
     out, kept = battle.contestant(slot), battle.contestant("b" if slot == Slot.A else "a")
-    candidates = {
-        contestant.pk: contestant
-        for contestant in Contestant.objects.drawable()
-        if contestant.pk not in failed and contestant.pk != kept.pk
-    }
-    if endpoint_down:
-        elsewhere = {
-            pk: contestant
-            for pk, contestant in candidates.items()
-            if contestant.endpoint_id != out.endpoint_id
-        }
-        candidates = elsewhere or candidates
-    weights = {pk: contestant.weight for pk, contestant in candidates.items()}
-    # Set to rest since it was drawn, the kept one still is part of this pair.
-    weights[kept.pk] = kept.weight or 1.0
-    try:
-        drawn, probability = pairing.redraw(weights, kept.pk, _rng)
-    except pairing.TooFewContestants:
+    drawable = {contestant.pk: contestant for contestant in Contestant.objects.drawable()}
+    candidates = {pk for pk in drawable if pk not in failed and pk not in (out.pk, kept.pk)}
+    elsewhere = {pk for pk in candidates if drawable[pk].endpoint_id != out.endpoint_id}
+    # All that might have been drawn at first, even if their breakers are open by now; and set to
+    # rest since it was drawn, the kept one still is part of this pair.
+    entrants = Contestant.objects.in_bulk([*failed, out.pk]) | drawable
+    weights = {pk: contestant.weight for pk, contestant in entrants.items()}
+    entrants[kept.pk], weights[kept.pk] = kept, kept.weight or 1.0
+    chances = sampler.odds((pk, weights[pk], entrants[pk].status) for pk in sorted(entrants))
+    for chosen_from in (elsewhere, candidates) if endpoint_down else (candidates,):
+        try:
+            not_to_be_had = entrants.keys() - chosen_from - {kept.pk}
+            drawn, probability = chances.redraw(kept.pk, not_to_be_had, _rng)
+            break
+        except pairing.TooFewContestants:
+            continue
+    else:
         return None
     turn.answers.filter(slot=slot).update(contestant=drawn, state=Answer.State.SWAPPED)
-    setattr(battle, f"contestant_{slot}", candidates[drawn])
-    battle.pair_probability, battle.sampler, battle.swapped = probability, pairing.SAMPLER, True
+    setattr(battle, f"contestant_{slot}", drawable[drawn])
+    battle.pair_probability, battle.sampler = probability, chances.sampler
+    battle.swapped = True
     battle.save(update_fields=[f"contestant_{slot}", "pair_probability", "sampler", "swapped"])
-    return candidates[drawn]
+    return drawable[drawn]
 
 
 def request_stop(*, public_id: str) -> None:
@@ -273,21 +321,55 @@ def checkpoint(turns: Mapping[int, Sequence[Mapping[str, Any]]]) -> Checkpoint:
 
 
 @transaction.atomic
-def finish_turn(*, turn_id: int, answers: Sequence[Answer], void_reason: str = "") -> bool:
-    """Save the last word of a turn: the battle is ready for a vote, or void.
+def finish_turn(
+    *,
+    turn_id: int,
+    answers: Sequence[Answer],
+    void_reason: str = "",
+    charges: Sequence[limits.Charge] | None = None,
+) -> bool:
+    """Save the last word of a turn, and what it cost: the battle is ready for a vote, or void.
 
-    False when the turn had already been ended elsewhere (the sweep took this process for dead):
-    then what was decided there stands.
+    `charges` are all requests that it took; None: judged by what the answers say. False when the
+    turn had already been ended elsewhere (the sweep took this process for dead): then what was
+    decided there stands.
     """
     turn = Turn.objects.select_for_update().get(pk=turn_id)
     if turn.state != Turn.State.RUNNING:
+        if charges is not None:
+            limits.settle(turn_id=turn_id, charges=charges)
         return False
     if not void_reason and any(answer.state != Answer.State.COMPLETE for answer in answers):
         raise states.Forbidden("a battle with a side that has not answered is never ready")
     for answer in answers:
         answer.save(update_fields=ANSWER_FIELDS)
     _end(turn, void_reason)
+    limits.settle(
+        turn_id=turn_id, charges=_judged_by_text(turn) if charges is None else charges
+    )
     return True
+
+
+def _judged_by_text(turn: Turn) -> list[limits.Charge]:
+    """What a turn cost, where the process that asked is gone: one request a side, by its text."""
+    history = history_of(turn.battle, before=turn.number)
+    charges = []
+    for answer in turn.answers.select_related("contestant__endpoint"):
+        heard = sum(map(len, chain(*history[answer.slot], [turn.prompt])))
+        said = len(answer.text) + len(answer.reasoning)
+        if answer.contestant.endpoint_id is None:
+            continue
+        charges.append(
+            limits.Charge(
+                answer.contestant.endpoint_id,
+                limits.cost(
+                    answer.contestant,
+                    input_tokens=answer.input_tokens or limits.estimated_tokens(heard),
+                    output_tokens=answer.output_tokens or limits.estimated_tokens(said),
+                ),
+            )
+        )
+    return charges
 
 
 def _end(turn: Turn, void_reason: str) -> None:
@@ -323,6 +405,8 @@ def end_orphaned_turns() -> int:
                     state=Answer.State.FAILED, error_kind=Battle.VoidReason.INTERRUPTED
                 )
                 _end(turn, Battle.VoidReason.INTERRUPTED)
+                # The owner would have known better; its requests were paid for all the same.
+                limits.settle(turn_id=turn_id, charges=_judged_by_text(turn))
                 ended += 1
     return ended
 

@@ -14,7 +14,16 @@ from django.conf import settings
 from django.http import parse_cookie
 from django.urls import reverse
 
-from arena import battles, generation, mirror, protocol, voters
+from arena import (
+    battles,
+    chosen,
+    generation,
+    mirror,
+    networks,
+    protocol,
+    regenerating,
+    voters,
+)
 from arena.battles import Refused, StartedTurn
 from arena.live import ServerEvent
 from arena.models import Battle
@@ -65,23 +74,26 @@ class BattleConsumer(AsyncWebsocketConsumer):
 
     async def _handle(self, event: protocol.ClientEvent) -> None:
         match event:
-            case protocol.Submit(prompt, battle):
-                started = await database_sync_to_async(self._submit)(prompt, battle)
+            case protocol.Submit():
+                started = await database_sync_to_async(self._submit)(event)
                 live = generation.current().start(started)
-                if battle is None:
+                if event.battle is None:
                     url = reverse("arena:battle", args=[live.battle])
                     await self._send({"type": "battle.created", "battle": live.battle, "url": url})
-                self.battle = live.battle
-                self._read(live.follow(settings.FRAME_INTERVAL))
+                self._read(live.battle, live.follow(settings.FRAME_INTERVAL))
+            case protocol.Regenerate():
+                started = await database_sync_to_async(self._regenerate)(event)
+                live = generation.current().start(started)
+                self._read(live.battle, live.follow(settings.FRAME_INTERVAL))
             case protocol.Stop():
                 if self.battle and not generation.current().stop(self.battle):
                     await database_sync_to_async(battles.request_stop)(public_id=self.battle)
             case protocol.Resume(battle):
                 await database_sync_to_async(self._own)(battle)
-                self.battle = battle
                 running = generation.current().find(battle)
                 self._read(
-                    running.follow(settings.FRAME_INTERVAL) if running else mirror.follow(battle)
+                    battle,
+                    running.follow(settings.FRAME_INTERVAL) if running else mirror.follow(battle),
                 )
 
     def _own(self, public_id: str) -> Battle:
@@ -90,15 +102,36 @@ class BattleConsumer(AsyncWebsocketConsumer):
             raise Refused("not_found", "There is no such battle, or it belongs to somebody else.")
         return battle
 
-    def _submit(self, prompt: str, public_id: str | None) -> StartedTurn:
-        if public_id is None:
-            assert self.voter_key is not None
-            return battles.open_battle(voter=voters.ensure(self.voter_key), prompt=prompt)
-        return battles.take_turn(battle_id=self._own(public_id).pk, prompt=prompt)
+    def _submit(self, event: protocol.Submit) -> StartedTurn:
+        network = networks.prefix_of(self.scope)
+        if event.battle is not None:
+            battle = self._own(event.battle)
+            return battles.take_turn(battle_id=battle.pk, prompt=event.prompt, network=network)
+        before = self._own(event.continues) if event.continues is not None else None
+        assert self.voter_key is not None, "closed otherwise"
+        voter = voters.ensure(self.voter_key)
+        if event.terms is not None:
+            voters.accept_terms(voter=voter, version=event.terms)
+        new: dict[str, Any] = {"voter": voter, "prompt": event.prompt, "network": network}
+        if before is not None:
+            return chosen.continue_battle(battle_id=before.pk, **new)
+        if (wanted := event.chosen) is not None:
+            return chosen.open_chosen(
+                mode=wanted.mode, models=wanted.models, parameters=wanted.parameters, **new
+            )
+        return battles.open_battle(**new)
 
-    def _read(self, events: AsyncIterator[ServerEvent]) -> None:
+    def _regenerate(self, event: protocol.Regenerate) -> StartedTurn:
+        return regenerating.regenerate(
+            battle_id=self._own(event.battle).pk,
+            slot=event.slot,
+            network=networks.prefix_of(self.scope),
+        )
+
+    def _read(self, battle: str, events: AsyncIterator[ServerEvent]) -> None:
         """Forward events in a task of their own, so that Stop is heard meanwhile."""
         self._stop_reading()
+        self.battle = battle
         self.reader = asyncio.create_task(self._forward(events))
 
     def _stop_reading(self) -> None:

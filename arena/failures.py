@@ -68,6 +68,15 @@ TABLE: Mapping[ErrorKind, Rule] = {
 # About one model; the others of the same endpoint may well answer.
 OF_THE_MODEL = frozenset({ErrorKind.NOT_FOUND, ErrorKind.BAD_REQUEST})
 
+# Refused before the model began: nobody charges for these.
+FREE_OF_CHARGE = frozenset(
+    {
+        ErrorKind.CONNECT, ErrorKind.TLS, ErrorKind.BLOCKED_ADDRESS, ErrorKind.REDIRECT,
+        ErrorKind.AUTHENTICATION, ErrorKind.NOT_FOUND, ErrorKind.BAD_REQUEST, ErrorKind.QUOTA,
+        ErrorKind.CONTEXT_LENGTH, ErrorKind.RATE_LIMITED, ErrorKind.UNAVAILABLE,
+    }
+)  # fmt: skip
+
 # An attempt that was neither answered nor failed: the reader left, or the battle was void already.
 CANCELLED = "cancelled"
 ANSWERED = "answered"

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
-from arena import battles, breakers
+from arena import battles, breakers, limits, pacing
 from arena.backends.base import (
     BackendError,
     ChatRequest,
@@ -37,7 +37,15 @@ from arena.backends.base import (
 from arena.backends.client import BackendClient
 from arena.backends.guard import AddressPolicy
 from arena.battles import CUT_NOTICE, STOPPED_NOTICE, VOID_MESSAGES, StartedTurn
-from arena.failures import ANSWERED, CANCELLED, OF_THE_MODEL, Rule, Then, rule_for
+from arena.failures import (
+    ANSWERED,
+    CANCELLED,
+    FREE_OF_CHARGE,
+    OF_THE_MODEL,
+    Rule,
+    Then,
+    rule_for,
+)
 from arena.keys import KeyUnreadable
 from arena.live import Ended, LiveSide, LiveTurn, SideState
 from arena.models import Answer, Battle, UpstreamRequest
@@ -54,7 +62,6 @@ VOID_REASONS = {
     Then.DECLINED: Battle.VoidReason.DECLINED,
 }
 MAX_UNSAVED_LOG = 1_000  # attempts remembered while the database is away
-CHARS_PER_TOKEN = 4  # to estimate what a provider does not report
 
 
 @dataclass(slots=True)
@@ -62,20 +69,27 @@ class OwnedSide:
     """One side: what readers see, the row it is saved to, and how to ask the model."""
 
     live: LiveSide
+    shown: LiveSide  # the same where nothing is held back
     answer: Answer
     messages: list[Message]
     saved: int = -1  # characters in the database; -1 before the first checkpoint
     task: asyncio.Task[None] | None = None
+    charges: list[limits.Charge] = field(default_factory=list)  # of each request
     swaps: int = 0
     first_failure: float | None = None  # of this side in this turn, on the loop's clock
 
     def row(self) -> dict[str, Any] | None:
-        """What a checkpoint has to save, None when nothing is new."""
-        size = len(self.live.text)
-        if size == self.saved or self.live.state in (SideState.COMPLETE, SideState.FAILED):
+        """What a checkpoint has to save, None when nothing is new.
+
+        Only what was shown: pages and other processes read it, and may know no more.
+        """
+        size = len(self.shown.text)
+        if size == self.saved or self.live.state is SideState.FAILED:
+            return None
+        if self.shown.state is SideState.COMPLETE:
             return None
         self.saved = size
-        return {"id": self.answer.pk, "state": self.live.state.value, "text": self.live.text}
+        return {"id": self.answer.pk, "state": self.shown.state.value, "text": self.shown.text}
 
 
 @dataclass(slots=True)
@@ -84,10 +98,16 @@ class OwnedTurn:
     live: LiveTurn
     sides: Mapping[str, OwnedSide]
     task: asyncio.Task[None] | None = None
+    display: asyncio.Task[None] | None = None  # shows what is held back, at its own pace
     stopping: bool = False
     deserted_since: float | None = None
     void_reason: str = ""  # why a side has given up
     failed: set[int] = field(default_factory=set)  # models that could not answer
+
+    @property
+    def answered(self) -> bool:
+        """Whether every model has ended, well or not."""
+        return all(side.task is not None and side.task.done() for side in self.sides.values())
 
     def stop(self) -> None:
         """Keep what was shown, close the upstream connections."""
@@ -95,6 +115,11 @@ class OwnedTurn:
         for side in self.sides.values():
             if side.task and not side.task.done():
                 side.task.cancel()
+        self.stop_display()
+
+    def stop_display(self) -> None:
+        if self.display:
+            self.display.cancel()
 
 
 class Generation:
@@ -104,6 +129,7 @@ class Generation:
         self._client = client
         self._turns: dict[str, OwnedTurn] = {}
         self._checkpointer: asyncio.Task[None] | None = None
+        self._draining = False
         self._closing = asyncio.Event()  # no turn runs, and the last checkpoint is due at once
         self._log: list[UpstreamRequest] = []  # attempts to be saved with the next checkpoint
         # One thread: a hostile answer may keep it busy for a second, never the event loop.
@@ -117,9 +143,10 @@ class Generation:
             number=started.turn.number,
             prompt=started.turn.prompt,
             slots=started.answers,
+            held=_pacing(started.battle) != pacing.RAW,
         )
         sides = {
-            slot: OwnedSide(live.sides[slot], answer, _messages(started, slot))
+            slot: OwnedSide(live.sides[slot], live.shown[slot], answer, _messages(started, slot))
             for slot, answer in started.answers.items()
         }
         turn = OwnedTurn(started, live, sides)
@@ -145,6 +172,10 @@ class Generation:
         """The process ends. What runs may go on for `drain` seconds: its readers see the rest
         through another process. Then what was said is saved: turns become void, not orphans."""
         tasks = [turn.task for turn in self._turns.values() if turn.task]
+        self._draining = True
+        for turn in self._turns.values():
+            if turn.answered:  # what is there need not be lost for the sake of its pace
+                turn.stop_display()
         if tasks and drain > 0:
             await asyncio.wait(tasks, timeout=drain)
         for task in tasks:
@@ -163,11 +194,20 @@ class Generation:
         try:
             for side in turn.sides.values():
                 side.task = asyncio.create_task(self._answer(turn, side))
+            if turn.live.held:
+                turn.display = asyncio.create_task(_display(turn))
             await asyncio.wait([side.task for side in turn.sides.values() if side.task])
             for side in turn.sides.values():
                 if side.task and not side.task.cancelled() and (bug := side.task.exception()):
                     raise bug
+            if turn.display and not (turn.void_reason or turn.stopping or self._draining):
+                # Until all is shown the battle is not ready, and the turn is found here.
+                await asyncio.wait([turn.display])
+                if not turn.display.cancelled() and (bug := turn.display.exception()):
+                    raise bug
             void = await self._verdict(turn)
+            if not void:
+                turn.live.show_all()
         except asyncio.CancelledError:
             for side in turn.sides.values():
                 if side.task:
@@ -177,6 +217,7 @@ class Generation:
             log.exception("turn %s failed in our own code", turn.live.battle)
             void = Battle.VoidReason.FAILED
         finally:
+            turn.stop_display()
             try:
                 void = await self._save(turn, void)
             finally:
@@ -192,10 +233,11 @@ class Generation:
         if turn.void_reason:
             return turn.void_reason
         if turn.stopping:
-            if not all(side.live.text.strip() for side in turn.sides.values()):
+            if not all(side.shown.text.strip() for side in turn.sides.values()):
                 return Battle.VoidReason.STOPPED
             for side in turn.sides.values():
-                if side.live.state != SideState.COMPLETE:
+                if side.shown.state != SideState.COMPLETE:
+                    side.live.text = side.shown.text
                     side.answer.stopped = True
                     await self._complete(turn, side, STOPPED_NOTICE)
         return ""
@@ -274,6 +316,8 @@ class Generation:
                 for other in turn.sides.values()
             ):
                 turn.void_reason = Battle.VoidReason.BUSY
+        if turn.started.battle.mode != Battle.Mode.BATTLE:
+            return  # the other answer is worth something by itself, and this side may try again
         # The battle is void now: the other side's tokens would be paid for nothing.
         for other in turn.sides.values():
             if other is not side and other.task:
@@ -289,6 +333,8 @@ class Generation:
             model=answer.contestant.upstream_model,
             messages=side.messages,
             max_tokens=turn.started.battle.parameters["max_tokens"],
+            temperature=turn.started.battle.parameters.get("temperature"),
+            top_p=turn.started.battle.parameters.get("top_p"),
         )
         usage = Usage()
         reason = None
@@ -300,6 +346,7 @@ class Generation:
             answer.duration_ms = 0
             raise BackendError(ErrorKind.AUTHENTICATION, str(error)) from error
         stream = self._client.stream_chat(target, request)
+        free = False
         try:
             async for event in stream:
                 match event:
@@ -326,10 +373,16 @@ class Generation:
             answer.duration_ms = round(1000 * (loop.time() - began))
             self._log.append(_attempt(side, CANCELLED))
             raise
+        except BackendError as error:
+            free = error.kind in FREE_OF_CHARGE and usage == Usage()
+            raise
         finally:
             await stream.aclose()
             answer.duration_ms = round(1000 * (loop.time() - began))
             _count_tokens(side, usage)
+            side.charges.append(
+                limits.Charge(endpoint.pk, 0 if free else _cost(side, request.max_tokens))
+            )
         if reason == FinishReason.CONTENT_FILTER:
             raise BackendError(ErrorKind.CONTENT_FILTER, "finish_reason content_filter")
         if not live.text.strip():
@@ -343,7 +396,8 @@ class Generation:
         loop = asyncio.get_running_loop()
         side.live.html = await loop.run_in_executor(self._renderer, render, side.live.text)
         side.live.notice = notice
-        side.live.enter(SideState.COMPLETE)
+        if side.live.state is not SideState.COMPLETE:  # it may be, and be stopped while it is shown
+            side.live.enter(SideState.COMPLETE)
         turn.live.changed()
 
     # --- the database --------------------------------------------------------------------------
@@ -361,10 +415,14 @@ class Generation:
             if side.answer.state == Answer.State.FAILED and not side.answer.error_kind:
                 side.answer.error_kind = "cancelled"
             answers.append(side.answer)
+        charges = [charge for side in turn.sides.values() for charge in side.charges]
         for pause in (0.2, 0.5, 1, 2, 4, None):
             try:
                 stood = await database_sync_to_async(battles.finish_turn)(
-                    turn_id=turn.started.turn.pk, answers=answers, void_reason=void
+                    turn_id=turn.started.turn.pk,
+                    answers=answers,
+                    void_reason=void,
+                    charges=charges,
                 )
                 return void if stood else Battle.VoidReason.INTERRUPTED
             except DatabaseError:
@@ -409,7 +467,25 @@ class Generation:
             elif turn.deserted_since is None:
                 turn.deserted_since = now
             elif now - turn.deserted_since > settings.READER_GRACE_SECONDS and not turn.stopping:
-                turn.stop()
+                if turn.answered:  # nothing is left to save: the answers are whole
+                    turn.stop_display()
+                else:
+                    turn.stop()
+
+
+def _pacing(battle: Battle) -> str:
+    """Where names are shown, or one model alone answers, there is nothing to hide."""
+    return battle.pacing if battle.mode == Battle.Mode.BATTLE else pacing.RAW
+
+
+async def _display(turn: OwnedTurn) -> None:
+    pace = pacing.Pace(
+        rate=settings.PACED_CHARACTERS_PER_SECOND,
+        hold=settings.PACED_HOLD_SECONDS,
+        patience=settings.PACED_PATIENCE_SECONDS,
+    )
+    together = _pacing(turn.started.battle) == pacing.TOGETHER
+    await pacing.run(turn.live, pace, together=together)
 
 
 def _save_progress(
@@ -450,17 +526,27 @@ def _messages(started: StartedTurn, slot: str) -> list[Message]:
 
 def _count_tokens(side: OwnedSide, usage: Usage) -> None:
     answer = side.answer
-    answer.input_tokens = usage.input_tokens or _estimate(
+    answer.input_tokens = usage.input_tokens or limits.estimated_tokens(
         sum(len(message.content) for message in side.messages)
     )
-    answer.output_tokens = usage.output_tokens or _estimate(
+    answer.output_tokens = usage.output_tokens or limits.estimated_tokens(
         len(side.live.text) + len(answer.reasoning)
     )
     answer.tokens_estimated = not (usage.input_tokens and usage.output_tokens)
 
 
-def _estimate(characters: int) -> int:
-    return -(-characters // CHARS_PER_TOKEN)
+def _cost(side: OwnedSide, max_tokens: int) -> int:
+    """Of the request just made. Never more than was planned for it, whatever the server reports."""
+    answer = side.answer
+    texts = [message.content for message in side.messages]
+    return min(
+        limits.cost(
+            answer.contestant,
+            input_tokens=answer.input_tokens or 0,
+            output_tokens=answer.output_tokens or 0,
+        ),
+        limits.highest_cost(answer.contestant, texts=texts, max_tokens=max_tokens),
+    )
 
 
 _current: tuple[asyncio.AbstractEventLoop, Generation] | None = None

@@ -1,8 +1,11 @@
 """A turn while it streams: append-only text per side, and readers that follow it.
 
-No Django. The owner (`generation`) or a mirror of another process's turn (`consumers`) appends;
+No Django. The owner (`generation`) or a mirror of another process's turn (`mirror`) appends;
 any number of readers hold cursors into it. A reader that comes back is shown everything from the
 start of the turn, so what it sees is the same text whatever it had seen before.
+
+Readers follow what is *shown*. That is what was said, unless the turn is held back: then
+`pacing` shows it, piece by piece.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ class LiveSide:
     blocks: list[str] = field(default_factory=list)  # finished blocks as safe HTML
     html: str = ""  # of the whole answer, once it is complete
     notice: str | None = None
+    seen: bool = True  # False: no reader follows this side, so its blocks are rendered elsewhere
     _renderer: BlockRenderer = field(default_factory=BlockRenderer)
 
     @property
@@ -60,7 +64,13 @@ class LiveSide:
                 raise states.Forbidden(f"text after the end of an answer ({self.state})")
             self.state = SideState.STREAMING  # a mirror may have missed the steps before
         self.text += text
-        self.blocks += self._renderer.feed(text)
+        if self.seen:
+            self.blocks += self._renderer.feed(text)
+
+    def finish_as(self, side: LiveSide) -> None:
+        """Be complete, as a side is that has been held back."""
+        self.text, self.html, self.notice = side.text, side.html, side.notice
+        self.state = SideState.COMPLETE
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +79,24 @@ class Ended:
 
     void_message: str | None = None
     can_continue: bool = False
+    # By slot, when an answer names any: how many, or where the models' names are shown, which.
+    sources: Mapping[str, Any] | None = None
 
 
 class LiveTurn:
     """One turn of one battle, owned by this process or mirrored from another."""
 
-    def __init__(self, *, battle: str, number: int, prompt: str, slots: Iterable[str]) -> None:
+    def __init__(
+        self, *, battle: str, number: int, prompt: str, slots: Iterable[str], held: bool = False
+    ) -> None:
         self.battle = battle
         self.number = number
         self.prompt = prompt
-        self.sides: Mapping[str, LiveSide] = {slot: LiveSide(slot) for slot in slots}
+        self.held = held
+        self.sides: Mapping[str, LiveSide] = {slot: LiveSide(slot, seen=not held) for slot in slots}
+        self.shown: Mapping[str, LiveSide] = (
+            {slot: LiveSide(slot) for slot in self.sides} if held else self.sides
+        )
         self.ended: Ended | None = None
         self._wakers: set[asyncio.Event] = set()
 
@@ -89,6 +107,14 @@ class LiveTurn:
     def changed(self) -> None:
         for waker in self._wakers:
             waker.set()
+
+    def show_all(self) -> None:
+        """Show every complete answer whole, now."""
+        if self.held:
+            for slot, side in self.sides.items():
+                if side.state is SideState.COMPLETE:
+                    self.shown[slot].finish_as(side)
+            self.changed()
 
     def end(self, ended: Ended) -> None:
         self.ended = ended
@@ -103,9 +129,14 @@ class LiveTurn:
         loop = asyncio.get_running_loop()
         waker = asyncio.Event()
         self._wakers.add(waker)
-        cursors = [_Cursor(side) for side in self.sides.values()]
+        cursors = [_Cursor(side) for side in self.shown.values()]
         try:
-            yield {"type": "turn.started", "turn": self.number, "prompt": self.prompt}
+            yield {
+                "type": "turn.started",
+                "turn": self.number,
+                "prompt": self.prompt,
+                "slots": list(self.sides),
+            }
             next_frame = 0.0  # after a pause the first news leaves at once
             while True:
                 waker.clear()
@@ -127,11 +158,10 @@ class LiveTurn:
     def _last_event(self, ended: Ended) -> ServerEvent:
         if ended.void_message is not None:
             return {"type": "battle.void", "message": ended.void_message}
-        return {
-            "type": "battle.ready",
-            "turn": self.number,
-            "can_continue": ended.can_continue,
-        }
+        event = {"type": "battle.ready", "turn": self.number, "can_continue": ended.can_continue}
+        if ended.sources is not None:
+            event["sources"] = ended.sources
+        return event
 
 
 class _Cursor:

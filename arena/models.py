@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -20,6 +19,15 @@ from django.utils.text import slugify
 
 from arena import keys
 from arena.backends.base import Target, Timeouts
+from arena.key_holder import KeyHolder
+from arena.moderation_models import ModerationCategory, ModerationEvent, ModerationSettings
+from arena.share_models import Share
+from arena.spending_models import MILLIONTHS, NetworkSalt, Reservation, Spending
+
+__all__ = [
+    "ModerationCategory", "ModerationEvent", "ModerationSettings",
+    "NetworkSalt", "Reservation", "Share", "Spending",
+]  # fmt: skip
 
 
 def new_public_id() -> str:
@@ -42,14 +50,16 @@ def above_zero_or_empty(field: str) -> Q:
     return Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__gt": 0})
 
 
-class Endpoint(models.Model):
+def not_below_zero(field: str) -> Q:
+    return Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__gte": 0})
+
+
+class Endpoint(KeyHolder):
     """A server that answers chat requests in one provider's dialect."""
 
     name = models.CharField(max_length=100, unique=True)
     kind = models.CharField(max_length=20, help_text="A key of backends.registry.ADAPTERS.")
     base_url = models.CharField("base URL", max_length=500)
-    api_key_sealed = models.TextField(blank=True, editable=False)
-    api_key_hint = models.CharField("API key", max_length=8, blank=True, editable=False)
     enabled = models.BooleanField(default=True, help_text="Off: its models are never drawn.")
     connect_timeout = models.FloatField(default=5, validators=[MinValueValidator(0.1)])
     first_token_timeout = models.FloatField(default=30, validators=[MinValueValidator(0.1)])
@@ -75,6 +85,40 @@ class Endpoint(models.Model):
         validators=[MinValueValidator(1)],
         help_text="Of benchmark runs; empty: no limit.",
     )
+    # Of battles; a benchmark run has a limit of its own.
+    daily_requests = models.PositiveIntegerField(
+        "requests a day",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Of battles. From there on its models are not drawn until midnight UTC; empty: "
+        "no limit.",
+    )
+    daily_budget = models.DecimalField(
+        "USD a day",
+        max_digits=10,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.01)],
+        help_text="The same in money, by the prices below or of each contestant; empty: no limit.",
+    )
+    price_input = models.DecimalField(
+        max_digits=10,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="USD per million tokens, of contestants that have no price.",
+    )
+    price_output = models.DecimalField(
+        max_digits=10,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="USD per million tokens, of contestants that have no price.",
+    )
     local = models.BooleanField(
         default=False, editable=False, help_text="Served by this machine's `make run`."
     )
@@ -94,21 +138,17 @@ class Endpoint(models.Model):
                 & above_zero_or_empty("tokens_per_minute"),
                 name="endpoint_limits_positive",
             ),
+            models.CheckConstraint(
+                condition=above_zero_or_empty("daily_requests")
+                & above_zero_or_empty("daily_budget")
+                & not_below_zero("price_input")
+                & not_below_zero("price_output"),
+                name="endpoint_money_makes_sense",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
-
-    @property
-    def origin(self) -> tuple[str, str, int | None]:
-        """What a key belongs to. A key must never travel to another origin (CVE-2026-41487)."""
-        parts = urlsplit(self.base_url)
-        return parts.scheme.lower(), (parts.hostname or "").lower(), parts.port
-
-    def set_api_key(self, plain: str) -> None:
-        self.api_key_sealed = keys.encrypt(plain)
-        # Short keys have no tail to show that would not be half of the secret.
-        self.api_key_hint = ("…" + plain[-4:] if len(plain) >= 12 else "set") if plain else ""
 
     def target(self) -> Target:
         return Target(
@@ -154,11 +194,17 @@ class ContestantQuerySet(models.QuerySet["Contestant"]):
         ).select_related("endpoint")
 
     def drawable(self) -> ContestantQuerySet:
-        """Those a battle may be drawn from now: no breaker is open for them."""
+        """Those a battle may be drawn from now: no breaker is open for them, and what their
+        endpoint may be asked today is not used up."""
         out = Breaker.objects.blocking()
+        used_up = Spending.objects.today_of_endpoint(OuterRef("endpoint_id")).filter(
+            Q(requests__gte=OuterRef("endpoint__daily_requests"))
+            | Q(total__gte=OuterRef("endpoint__daily_budget") * MILLIONTHS)
+        )
         return self.in_battles().filter(
             ~Exists(out.filter(endpoint=OuterRef("endpoint"))),
             ~Exists(out.filter(contestant=OuterRef("pk"))),
+            ~Exists(used_up),
         )
 
 
@@ -396,6 +442,11 @@ class Pacing(models.TextChoices):
     TOGETHER = "together", "Together: both answers when both are complete"
 
 
+def default_pacing() -> str:
+    """That of the profile, until an administrator chooses."""
+    return settings.DEFAULT_PACING
+
+
 class ArenaSettings(models.Model):
     """What an administrator may change of all battles from now on. One row, or none: the defaults.
 
@@ -424,7 +475,7 @@ class ArenaSettings(models.Model):
     pacing = models.CharField(
         max_length=8,
         choices=Pacing,
-        default=Pacing.RAW,
+        default=default_pacing,
         help_text="How the text of both sides reaches the browser.",
     )
     changed_at = models.DateTimeField(auto_now=True)
@@ -560,6 +611,14 @@ class Battle(models.Model):
     parameters = models.JSONField(default=dict, help_text="What both models were asked with.")
     pacing = models.CharField(max_length=10, default="raw")
     consent_version = models.CharField(max_length=20, blank=True)
+    continues = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        related_name="continued_by",
+        null=True,
+        blank=True,
+        help_text="The battle whose models, revealed by its vote, are talked to here further.",
+    )
     created_at = models.DateTimeField(default=timezone.now)
     ready_at = models.DateTimeField(null=True, blank=True)
     revealed_at = models.DateTimeField(null=True, blank=True)
@@ -606,6 +665,10 @@ class Battle(models.Model):
             models.CheckConstraint(
                 condition=Q(revealed_at__isnull=True) | Q(state="revealed"),
                 name="battle_revealed_only_when_said_so",
+            ),
+            models.CheckConstraint(
+                condition=Q(continues__isnull=True) | Q(mode="side_by_side"),
+                name="battle_continues_with_names_shown",
             ),
         ]
 
@@ -675,6 +738,12 @@ class Answer(models.Model):
     text = models.TextField(blank=True)
     reasoning = models.TextField(blank=True)
     citations = models.JSONField(default=list, blank=True)
+    earlier = models.JSONField(
+        default=list,
+        blank=True,
+        db_default=models.Value([], models.JSONField()),  # the release before does not know it
+        help_text="What it said before the reader had it answer again, oldest first.",
+    )
     finish_reason = models.CharField(max_length=20, blank=True)
     stopped = models.BooleanField(default=False, help_text="Cut by the reader's Stop.")
     input_tokens = models.PositiveIntegerField(null=True, blank=True)
@@ -736,6 +805,8 @@ class ExclusionReason(models.TextChoices):
     NAMES_SHOWN = "names_shown", "The models' names were shown"
     ADMINISTRATOR = "administrator", "Excluded by an administrator"
     REPEATED_PROMPT = "repeated_prompt", "One of very many votes on the same prompt"
+    SAME_PROMPT = "same_prompt", "Another vote of the same person on the same prompt"
+    DAILY_LIMIT = "daily_limit", "Beyond what one person's votes of a day may count"
 
 
 class Vote(models.Model):

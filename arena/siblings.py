@@ -15,6 +15,8 @@ _BITS = re.compile(
     r"(?:Q|INT|NF|FP|BF|F|W)(\d{1,2})(?!\d)|(?<![.\d])(\d{1,2})[ -]?bit", re.IGNORECASE
 )
 WHOLE = 16  # bits of weights as they are released
+# llama.cpp's variants of the same bits, the largest first.
+_VARIANTS = ("_1", "_L", "_M", "_S", "_0", "_XS", "_XXS")
 
 
 class Member(Protocol):
@@ -60,6 +62,8 @@ def families(models: Iterable[M]) -> list[Sequence[M]]:
     ]
 
 
-def _place(model: Member) -> tuple[int, str]:
+def _place(model: Member) -> tuple[int, int, str]:
     known = bits(model.quantisation) if model.quantisation else WHOLE
-    return -(known or 0), model.name.casefold()
+    name = model.quantisation.upper()
+    variant = next((n for n, end in enumerate(_VARIANTS) if name.endswith(end)), len(_VARIANTS))
+    return -(known or 0), variant, model.name.casefold()

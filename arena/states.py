@@ -5,6 +5,8 @@
     answer  queued → starting → streaming → complete
             starting → retrying → swapped → …; all but complete → failed
 
+A turn that is answered again (`may_answer_again`) goes through both of its machines anew.
+
 Pure. The verbs in `battles` and `votes` and the streams in `generation` ask here before they
 change a state.
 """
@@ -78,3 +80,12 @@ ANSWER = Machine(
         "failed": [],
     },
 )
+
+
+def may_answer_again(battle: str, *, names_shown: bool) -> bool:
+    """Whether the last turn of a battle in this state may be answered again.
+
+    A void battle stays void where the models are anonymous. Where they were chosen by name there
+    is nothing to give away, and nothing is rated.
+    """
+    return battle == "ready" or (names_shown and battle == "void")

@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from arena.models import Voter
+from arena.refusals import Refused
 
 COOKIE = "arena_voter"
 YEAR = 365 * 24 * 3600
@@ -51,3 +52,14 @@ def find(cookies: Mapping[str, str]) -> Voter | None:
 def ensure(key: str) -> Voter:
     """The row of a known key, made on its first battle."""
     return Voter.objects.get_or_create(key=key)[0]
+
+
+def accept_terms(*, voter: Voter, version: str) -> None:
+    """Remember which terms a voter has agreed to. They must be those in force."""
+    if version != settings.TERMS_VERSION:
+        raise Refused(
+            "terms_changed", "The terms of use have changed. Please reload the page to see them."
+        )
+    if voter.consent_version != version:
+        voter.consent_version = version
+        voter.save(update_fields=["consent_version"])

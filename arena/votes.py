@@ -39,8 +39,7 @@ def cast(
         raise Refused("wrong_state", "Wait for both answers before you vote.")
     if battle.state != Battle.State.READY:
         raise Refused("wrong_state", "This battle does not count, so it takes no vote.")
-    turns = battle.turns.count()
-    if turn != turns:
+    if turn != battle.turns.latest("number").number:
         raise Refused(
             "wrong_turn", "The battle went on in another window. Reload the page before you vote."
         )

@@ -74,8 +74,12 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 # Only behind a proxy that sets this header itself, as the one in docker-compose.yml does.
-if env.bool("BEHIND_PROXY", not DEMO):
+BEHIND_PROXY = env.bool("BEHIND_PROXY", not DEMO)
+if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Proxies in a row that each add to X-Forwarded-For. The visitor's address is so many entries from
+# its end: what stands before that the visitor may have written.
+PROXY_COUNT = env.int("PROXY_COUNT", 1, validate=_positive)
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_AGE = 8 * 3600  # only staff have sessions
@@ -201,6 +205,7 @@ CELERY_TASK_ROUTES = {
     "leaderboard.tasks.run_import": {"queue": "ratings"},
     "arena.tasks.send_due_probes": {"queue": "probes"},
     "arena.tasks.prune_requests": {"queue": "ratings"},
+    "arena.tasks.prune_spending": {"queue": "ratings"},
     "evaluation.tasks.work_on": {"queue": "evaluation"},
     "evaluation.tasks.sweep": {"queue": "evaluation"},
     "evaluation.tasks.check_code": {"queue": "sandbox"},
@@ -278,6 +283,13 @@ CELERY_BEAT_SCHEDULE["prune the log of upstream requests"] = {
     "schedule": crontab(hour="4", minute="17"),
     "options": {"expires": 3600},
 }
+# Soon after midnight UTC: what networks asked the day before is forgotten with the salt they were
+# hashed with.
+CELERY_BEAT_SCHEDULE["forget yesterday's networks"] = {
+    "task": "arena.tasks.prune_spending",
+    "schedule": 900.0,
+    "options": {"expires": 900},
+}
 # In memory: no entry needs to be remembered across a start, and beat needs no disk.
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 # Work waiting this long means that no worker is alive, whatever their processes say. A worker
@@ -310,6 +322,10 @@ MAX_IMPORT_VOTES = env.int("MAX_IMPORT_VOTES", 200_000, validate=_positive)
 # --- battles -----------------------------------------------------------------------------------
 MAX_PROMPT_CHARS = env.int("MAX_PROMPT_CHARS", 8_000, validate=_positive)
 MAX_TURNS = env.int("MAX_TURNS", 10, validate=_positive)
+# What people agree to when they ask. The text may be replaced by a Markdown file; whoever changes
+# it gives it another version, which is stored with each person and each battle from then on.
+TERMS_VERSION = env.str("TERMS_VERSION", "1", validate=validate.Length(min=1, max=20))
+TERMS_FILE: Path = env.path("TERMS_FILE", BASE_DIR / "arena" / "terms.md").resolve()
 # The demo's models share a few cores, and the weakest never stop by themselves.
 MAX_ANSWER_TOKENS = env.int("MAX_ANSWER_TOKENS", 400 if DEMO else 1_024, validate=_positive)
 # Seconds between two frames of one slot.
@@ -329,6 +345,52 @@ REQUEST_LOG_DAYS = env.int("REQUEST_LOG_DAYS", 30, validate=_positive)
 SETTINGS_RECHECK_SECONDS = env.float(
     "SETTINGS_RECHECK_SECONDS", 2.0, validate=validate.Range(min=0)
 )
+
+# How the text of both sides reaches the browser until an administrator chooses otherwise: raw, paced
+# or together. Only strangers have a reason to guess the models from their rhythm.
+DEFAULT_PACING = env.str(
+    "DEFAULT_PACING",
+    "paced" if PROFILE == "public" else "raw",
+    validate=validate.OneOf(["raw", "paced", "together"]),
+)
+# Paced: characters a second of each side, thrice what people read and less than most models write.
+# A model that writes more slowly makes both sides wait.
+PACED_CHARACTERS_PER_SECOND = env.float("PACED_CHARACTERS_PER_SECOND", 100.0, validate=_above_zero)
+# Seconds before the first words, and those by which both sides wait; most models begin sooner.
+PACED_HOLD_SECONDS = env.float("PACED_HOLD_SECONDS", 2.0, validate=_above_zero)
+# Seconds after which the side that has something to show no longer waits for the other.
+PACED_PATIENCE_SECONDS = env.float("PACED_PATIENCE_SECONDS", 10.0, validate=_above_zero)
+
+# --- limits and money --------------------------------------------------------------------------
+# Requests to models, and USD, from midnight to midnight UTC; 0 is no limit. A battle's turn is two
+# requests. The demo's models are its own machine, and an organisation knows its people; anybody's
+# arena pays for strangers, many of whom may sit behind one address.
+_not_negative = validate.Range(min=0)
+_open = PROFILE == "public"
+DAILY_REQUESTS_ARENA = env.int("DAILY_REQUESTS_ARENA", 0, validate=_not_negative)
+DAILY_USD_ARENA = env.float(
+    "DAILY_USD_ARENA", 0.0 if DEMO else 50.0 if _open else 100.0, validate=_not_negative
+)
+DAILY_REQUESTS_VOTER = env.int(
+    "DAILY_REQUESTS_VOTER", 0 if DEMO else 300 if _open else 2_000, validate=_not_negative
+)
+DAILY_USD_VOTER = env.float(
+    "DAILY_USD_VOTER", 0.0 if DEMO else 2.0 if _open else 20.0, validate=_not_negative
+)
+DAILY_REQUESTS_NETWORK = env.int(
+    "DAILY_REQUESTS_NETWORK", 1_500 if _open else 0, validate=_not_negative
+)
+DAILY_USD_NETWORK = env.float("DAILY_USD_NETWORK", 10.0 if _open else 0.0, validate=_not_negative)
+# Seconds between two votes of one person; 0 is no limit. Nobody reads two answers faster.
+VOTE_INTERVAL_SECONDS = env.float(
+    "VOTE_INTERVAL_SECONDS", 0.0 if DEMO else 5.0, validate=_not_negative
+)
+# Of one person's votes of a day (UTC) so many count, and of those on one prompt the first; 0 and
+# off for a demo, where one person tries the same question again and again and wants to see it.
+VOTES_COUNTED_PER_DAY = env.int(
+    "VOTES_COUNTED_PER_DAY", 0 if DEMO else 50, validate=_not_negative
+)
+SAME_PROMPT_COUNTS_ONCE = env.bool("SAME_PROMPT_COUNTS_ONCE", not DEMO)
 
 # --- benchmarks --------------------------------------------------------------------------------
 # Requests at one endpoint at a time, over all workers. The demo's models share a few cores.

@@ -11,6 +11,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -68,7 +69,7 @@ class RunAdmin(ReadOnly, admin.ModelAdmin):
 
     @admin.display(description="Progress")
     def progress(self, run: Any) -> str:
-        errors = f", {run.failed} errors" if run.failed else ""
+        errors = f", {run.failed} error{pluralize(run.failed)}" if run.failed else ""
         text = f"{run.ended} of {run.total}{errors}"
         return format_html(
             '<progress max="{}" value="{}" aria-label="Answered"></progress><br>{}',

@@ -76,7 +76,8 @@ def samples(request: HttpRequest, pk: int) -> HttpResponse:
     looks = _may_look(request)
     if not (looks or pages.samples_public(found)):
         raise Http404("The items of this run are not public.")
-    show, search = request.GET.get("show", "all"), request.GET.get("item", "")[:200]
+    show = request.GET.get("show", "all")
+    search = request.GET.get("item", "")[:200].replace("\0", "")  # PostgreSQL takes none
     if show not in pages.SHOWN:
         show = "all"
     listed = Paginator(pages.samples(found, show=show, search=search), SAMPLES_ON_A_PAGE)

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from leaderboard import categories, sampling, snapshots, tally
+from leaderboard import categories, pair_needs, sampling, snapshots, tally
 from leaderboard.models import Method
 from leaderboard.transfer import import_runs
 
@@ -14,7 +14,14 @@ def settle_votes() -> int:
 
 @shared_task
 def publish_snapshots() -> int:
-    return snapshots.publish_all([Method.BRADLEY_TERRY])
+    published = snapshots.publish_all([Method.BRADLEY_TERRY])
+    refresh_pair_needs.delay()
+    return published
+
+
+@shared_task
+def refresh_pair_needs() -> bool:
+    return pair_needs.refresh() is not None
 
 
 @shared_task

@@ -50,7 +50,7 @@ def test_a_battle_remembers_how_it_was_drawn(two_models, settings):
     started = opened()
     battle = Battle.objects.get()
     assert {battle.contestant_a, battle.contestant_b} == two_models
-    assert (battle.pair_probability, battle.sampler) == (1.0, pairing.SAMPLER)
+    assert (battle.pair_probability, battle.sampler) == (1.0, pairing.WEIGHTED)
     assert battle.state == Battle.State.STREAMING
     assert battle.parameters["max_tokens"] == 77
     assert {a.contestant_id for a in started.answers.values()} == {m.pk for m in two_models}
@@ -260,7 +260,7 @@ def test_a_replaced_side_is_part_of_the_battle_as_it_was_served(two_models):
     assert replaced(started) == third
     battle = Battle.objects.get()
     assert (battle.contestant_a, battle.contestant_b) == (third, kept)
-    assert (battle.swapped, battle.sampler, battle.pair_probability) == (True, pairing.SAMPLER, 1)
+    assert (battle.swapped, battle.sampler, battle.pair_probability) == (True, pairing.WEIGHTED, 1)
     assert Answer.objects.get(slot="a").contestant == third
     assert Answer.objects.get(slot="a").state == Answer.State.SWAPPED
 

@@ -58,5 +58,5 @@ def test_the_local_models_are_families_of_their_sizes():
     found = siblings.families([Model(card["name"], card["quantisation"]) for card in cards])
     assert [[model.quantisation for model in family] for family in found] == [
         ["Q4_K_M", "Q3_K_S", "Q2_K"],
-        ["Q4_0", "Q4_1", "Q2_K"],
+        ["Q4_1", "Q4_0", "Q2_K"],
     ]

@@ -17,8 +17,9 @@ def test_a_run_takes_little_more_than_its_requests():
         print(f"\n{bare}\n{ours}")
         assert server.seen()["most"] == measuring.CONNECTIONS
     assert ours.wall <= 1.25 * bare.wall
-    # Seconds depend on the machine; what a stored sample costs over a bare request hardly does.
-    assert ours.cpu + ours.database_cpu <= 12 * bare.cpu
+    # Seconds depend on the machine; how much a stored sample costs over a bare request, hardly:
+    # some 0.2 ms, and this many times as much is 6 ms.
+    assert ours.cpu + ours.database_cpu <= 30 * bare.cpu
 
 
 def test_a_run_that_keeps_its_share_busy_hardly_delays_the_first_word_of_a_battle(tmp_path):

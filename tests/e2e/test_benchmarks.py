@@ -46,13 +46,18 @@ def log_in(page: Page, site: RunningSite, then: str) -> None:
     page.wait_for_url(f"{site.urls[0]}{then}")
 
 
-def start(page: Page, model: str, *, limit: str = "") -> None:
-    """From the staff's page to the run's."""
+def ask_for(page: Page, model: str, *, limit: str = "") -> None:
+    """On the staff's page, up to the estimate."""
     page.get_by_label("Model").select_option(label=model)
     task = page.get_by_label("Benchmark", exact=True)
     task.select_option(value=task.locator("option", has_text="first_steps").get_attribute("value"))
     page.get_by_label("Only the first items").fill(limit)
     page.get_by_role("button", name="Estimate").click()
+
+
+def start(page: Page, model: str, *, limit: str = "") -> None:
+    """From the staff's page to the run's."""
+    ask_for(page, model, limit=limit)
     page.get_by_role("button", name="Start the run").click()
     page.wait_for_url("**/benchmarks/runs/*/")
 
@@ -77,6 +82,15 @@ def published(staff_page: Page, site: RunningSite) -> str:
         staff_page.goto(f"{site.urls[0]}/benchmarks/staff/")
         start(staff_page, model)
         expect(staff_page.locator(".headline .big")).to_be_visible(timeout=60_000)
+    return staff_page.url
+
+
+@pytest.fixture(scope="module")
+def stopped(staff_page: Page, site: RunningSite) -> str:
+    """The page of a run that stands, with errors."""
+    staff_page.goto(f"{site.urls[0]}/benchmarks/staff/")
+    start(staff_page, "Broken", limit="4")
+    expect(staff_page.locator(".live [data-word=state]")).to_have_text("Paused", timeout=30_000)
     return staff_page.url
 
 
@@ -176,7 +190,13 @@ def test_two_models_are_compared_on_the_same_items(
 @pytest.mark.parametrize("width", [360, 1440])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_fits_its_window_and_has_no_serious_finding(
-    browser: Browser, site: RunningSite, staff_page: Page, published: str, theme: str, width: int
+    browser: Browser,
+    site: RunningSite,
+    staff_page: Page,
+    published: str,
+    stopped: str,
+    theme: str,
+    width: int,
 ) -> None:
     context = browser.new_context(
         viewport={"width": width, "height": 800},
@@ -193,6 +213,7 @@ def test_every_page_fits_its_window_and_has_no_serious_finding(
         "/benchmarks/compare/?task=first_steps&a=slow-1b-q8_0&b=slow-1b-q4_0",
         run,
         run + "samples/",
+        stopped.removeprefix(site.urls[0]),
         "/benchmarks/staff/",
         "/leaderboard/families/",
     ):
@@ -202,5 +223,9 @@ def test_every_page_fits_its_window_and_has_no_serious_finding(
         if page.evaluate("document.documentElement.scrollWidth") > width:
             found.append(f"{path} is wider than {width} px")
         found += violations(page)
+    page.goto(f"{site.urls[0]}/benchmarks/staff/")
+    ask_for(page, "Slow 1B Q8_0")
+    expect(page.get_by_role("button", name="Start the run")).to_be_visible()
+    found += violations(page)
     context.close()
     assert found == []

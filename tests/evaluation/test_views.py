@@ -243,6 +243,36 @@ def test_unparsed_answers_have_a_filter(client):
     assert "3 answers" in page
 
 
+@pytest.mark.parametrize("query", ["item=%00", "page=-1", "page=x", "show=nothing", "item=%27"])
+def test_a_strange_address_is_no_accident(client, task, query):
+    run = result(task, 15, name="Anna")
+    assert client.get(f"/benchmarks/runs/{run.pk}/samples/?{query}").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["runs/99999999999999999999/", "runs/0/", "%00/"])
+def test_an_address_of_nothing_is_not_found(client, path):
+    assert client.get(f"/benchmarks/{path}").status_code == 404
+
+
+# --- judge --------------------------------------------------------------------------------------
+
+
+def test_a_judges_verdicts_stand_on_the_runs_page(client, task):
+    run = result(task, 15, name="Anna")
+    judge = arena.contestant(name="Judy")
+    results = run.results
+    results[task.spec["primary"]]["details"] = {"won": 7, "position_bias_rate": 0.25}
+    Run.objects.filter(pk=run.pk).update(judge=judge, results=results)
+    page = text(client.get(f"/benchmarks/runs/{run.pk}/"))
+    for part in ("<dt>Position bias</dt><dd>25.0 %</dd>", "<dt>Won</dt><dd>7</dd>", "--judge judy"):
+        assert part in page, part
+    assert "prefer their own" not in page
+    Run.objects.filter(pk=run.pk).update(judge=run.contestant)
+    page = text(client.get(f"/benchmarks/runs/{run.pk}/"))
+    assert "Models prefer their own answers" in page
+    assert "--allow-self-judge" in page
+
+
 # --- needle -------------------------------------------------------------------------------------
 
 
