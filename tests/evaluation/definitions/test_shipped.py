@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -12,6 +13,7 @@ from evaluation.definitions.prompts import preview, scored_item
 from evaluation.formats.catalogue import benchmark_format
 from evaluation.formats.items import BadRow, distinct
 from evaluation.scorers import Response, scorer
+from evaluation.scoring import score_response
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,11 @@ def test_every_task_file_has_its_items_and_a_licence():
     ("name", "tasks"),
     [
         ("humaneval", ["humaneval"]),
+        *(
+            (name, [name])
+            for name in ("arc_challenge", "arc_easy", "bbh", "gsm8k", "hellaswag", "ifeval", "mmlu")
+        ),
+        ("truthfulqa", ["truthfulqa"]),
         ("mt_bench", ["mt_bench", "mt_bench_pairwise"]),
         ("arena_hard_v2", ["arena_hard_v2"]),
         ("alpaca_eval", ["alpaca_eval"]),
@@ -49,6 +56,28 @@ def test_official_files_have_tasks_of_their_own(name, tasks):
     assert [one.task for one in definitions if one.dataset.name == name] == tasks
     known = benchmark_format(name)
     assert {one.dataset.split for one in definitions} == {known.default_split}
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "right", "wrong"),
+    [
+        ("gsm8k", "gsm8k", "16 - 7 = 9\nAnswer: $18", "Answer: 9"),
+        ("mmlu", "mmlu", "B", "A"),
+        ("arc_challenge", "arc", "The answer is (C).", "Answer: D"),
+        ("truthfulqa", "truthfulqa", "Answer: A", "B"),
+        ("bbh", "bbh", "not True is False.\n**Answer:** False.", "Answer: True"),
+    ],
+)
+def test_official_items_can_be_asked_and_scored(shared_data, name, folder, right, wrong):
+    (file,) = official_tasks(name)
+    task = parse(file.read_text())
+    read = benchmark_format(name).read(shared_data / "benchmarks" / folder)
+    items = list(itertools.islice(read, 400))
+    shown = preview(task, [item.fields for item in items], count=400)
+    assert len(shown) == len(items)
+    for text, expected in ((right, 1), (wrong, 0)):
+        scores = score_response(task, items[0].fields, Response(text))
+        assert [one.score.value for one in scores] == [expected]
 
 
 def test_first_steps_has_sixty_questions_of_three_kinds_and_difficulties(first_steps):
