@@ -22,19 +22,23 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 from django.views.decorators.debug import sensitive_post_parameters
 
-from arena import breakers, health, registration, reliability, votes
+from arena import admin_moderation, admin_money, breakers, health, registration, reliability, sampler_admin, votes
+from arena.admin_parts import KeyForm, ReadOnly
 from arena.backends.base import BackendError
 from arena.backends.registry import ADAPTERS
 from arena.battles import Refused
 from arena.keys import KeyUnreadable
 from arena.models import Answer, Battle, Breaker, Contestant, Endpoint, Turn, UpstreamRequest, Vote
 
+# Django looks for pages in this module alone.
+__all__ = ["admin_moderation", "admin_money"]
+
 admin.site.site_header = "Arena administration"
 admin.site.site_title = "Arena"
 admin.site.index_title = "Administration"
 
 
-class EndpointForm(forms.ModelForm):
+class EndpointForm(KeyForm):
     kind = forms.ChoiceField(
         choices=[
             (kind, format_html("{} <code>{}</code>", adapter.title, adapter.default_base_url))
@@ -53,16 +57,6 @@ class EndpointForm(forms.ModelForm):
         help_text="As the provider's documentation gives it. Left empty, it is the usual address "
         "of the kind.",
     )
-    new_api_key = forms.CharField(
-        label="New API key",
-        required=False,
-        strip=True,
-        widget=forms.PasswordInput(
-            render_value=False, attrs={"autocomplete": "new-password", "class": "vTextField"}
-        ),
-        help_text="Stored encrypted, never shown again. Leave empty to keep the present key.",
-    )
-    erase_api_key = forms.BooleanField(label="Erase the stored key", required=False)
 
     class Meta:
         model = Endpoint
@@ -70,40 +64,14 @@ class EndpointForm(forms.ModelForm):
             "name", "kind", "base_url", "enabled",
             "connect_timeout", "first_token_timeout", "gap_timeout", "total_timeout",
             "evaluation_concurrency", "requests_per_minute", "tokens_per_minute",
+            "daily_requests", "daily_budget", "price_input", "price_output",
         )  # fmt: skip
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.instance.pk is None:
-            self.fields["new_api_key"].label = "API key"
-            self.fields[
-                "new_api_key"
-            ].help_text = "Stored encrypted, never shown again. Leave empty if none is needed."
 
     def clean_base_url(self) -> str:
         base_url = self.cleaned_data["base_url"] or registration.default_base_url(
             self.cleaned_data.get("kind", "")
         )
         return registration.check_base_url(base_url)
-
-    def clean_new_api_key(self) -> str:
-        key: str = self.cleaned_data["new_api_key"]
-        if not (key.isascii() and key.isprintable()):
-            raise ValidationError("An API key is sent in a header: plain ASCII, no line breaks.")
-        return key
-
-
-class ReadOnly:
-    """Looked at here, changed elsewhere: battles and votes are what happened."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class ContestantInline(ReadOnly, admin.TabularInline):
@@ -141,6 +109,16 @@ class EndpointAdmin(admin.ModelAdmin):
                 "fields": (
                     ("connect_timeout", "first_token_timeout"),
                     ("gap_timeout", "total_timeout"),
+                ),
+            },
+        ),
+        (
+            "Limits and prices of battles",
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    ("daily_requests", "daily_budget"),
+                    ("price_input", "price_output"),
                 ),
             },
         ),
@@ -375,19 +353,33 @@ class UpstreamRequestAdmin(ReadOnly, admin.ModelAdmin):
         return Truncator(request.detail).chars(80) or "–"
 
 
+class ContestantForm(forms.ModelForm):
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if {"weight", "weight_reason"} & set(self.changed_data) and "weight" in cleaned:
+            try:
+                sampler_admin.check_weight(cleaned["weight"], cleaned.get("weight_reason", ""))
+            except ValidationError as error:
+                self.add_error("weight_reason", error)
+        return cleaned
+
+
 @admin.register(Contestant)
 class ContestantAdmin(admin.ModelAdmin):
+    form = ContestantForm
+    filter_horizontal = ("only_meets",)
     list_display = (
         "name", "status", "weight", "drawn", "probe_link", "endpoint", "upstream_model",
         "organisation", "quantisation",
     )  # fmt: skip
     list_filter = ("status", "endpoint", "organisation")
-    list_editable = ("status", "weight")
+    list_editable = ("status",)  # weights are changed where their odds are shown
     list_select_related = ("endpoint",)
     search_fields = ("name", "upstream_model", "organisation")
     formfield_overrides = {URLField: {"assume_scheme": "https"}}
     fieldsets = (
-        (None, {"fields": ("name", "status", "weight")}),
+        (None, {"fields": ("name", "status")}),
+        ("How it is drawn", {"fields": ("weight", "weight_reason", "only_meets")}),
         (
             "Card, shown after the vote",
             {

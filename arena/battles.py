@@ -7,8 +7,8 @@ a `Refused` that says what to do. The streams themselves belong to `generation`.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
@@ -17,7 +17,8 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from arena import limits, pairing, sampler, states
+from arena import attachments, limits, pairing, sampler, states
+from arena.backends.base import Image
 from arena.models import Answer, ArenaSettings, Battle, Contestant, Slot, Turn, Voter
 from arena.refusals import Refused
 
@@ -51,6 +52,12 @@ STOPPED_NOTICE = "You stopped this answer."
 _rng = random.SystemRandom()
 
 
+def notice_of(answer: Answer) -> str | None:
+    if answer.stopped:
+        return STOPPED_NOTICE
+    return CUT_NOTICE if answer.finish_reason == "length" else None
+
+
 def void_message(mode: str, reason: str) -> str:
     return (VOID_MESSAGES if mode == Battle.Mode.BATTLE else VOID_MESSAGES_OF_CHOSEN)[reason]
 
@@ -72,6 +79,8 @@ class StartedTurn:
     turn: Turn
     answers: Mapping[str, Answer]  # by slot, contestants and endpoints loaded
     history: Mapping[str, Sequence[tuple[str, str]]]  # by slot: (prompt, that side's own answer)
+    images: Mapping[int, Sequence[Image]] = field(default_factory=dict)  # by number of the turn
+    shown: Sequence[Mapping[str, Any]] = ()  # those of this turn, as the page shows them
 
 
 def check_prompt(prompt: str) -> str:
@@ -90,19 +99,36 @@ def check_prompt(prompt: str) -> str:
     return prompt
 
 
-def draw_pair() -> pairing.Draw:
+class TooFewCanSee(Refused):
+    def __init__(self) -> None:
+        super().__init__(
+            "no_vision",
+            "Fewer than two models that read images are available. Your question and images are "
+            "still here: ask without the images, or retry in 60 s.",
+            retry_after=60,
+        )
+
+
+def draw_pair(*, can_see: bool = False) -> pairing.Draw:
+    """Two of those that may be drawn now; `can_see`: of those that read images."""
+    drawable = Contestant.objects.drawable()
+    if can_see:
+        drawable = attachments.who_can_see(drawable)
     try:
-        return sampler.odds(sampler.entrants(Contestant.objects.drawable())).draw(_rng)
+        return sampler.odds(sampler.entrants(drawable)).draw(_rng)
     except pairing.TooFewContestants:
-        raise TooFewModels from None
+        raise (TooFewCanSee if can_see else TooFewModels) from None
 
 
 @transaction.atomic
-def open_battle(*, voter: Voter, prompt: str, network: str = "") -> StartedTurn:
-    """A new anonymous battle with its first turn. `network` is where the voter asks from."""
+def open_battle(
+    *, voter: Voter, prompt: str, network: str = "", images: Sequence[str] = ()
+) -> StartedTurn:
+    """A new anonymous battle with its first turn. `network` is where the voter asks from, `images`
+    are the ids of what they uploaded for this question."""
     prompt = check_prompt(prompt)
     house = ArenaSettings.current()
-    pair = draw_pair()
+    pair = draw_pair(can_see=bool(images))
     battle = Battle.objects.create(
         voter=voter,
         contestant_a_id=pair.left,
@@ -114,11 +140,13 @@ def open_battle(*, voter: Voter, prompt: str, network: str = "") -> StartedTurn:
         pacing=house.pacing,
         consent_version=voter.consent_version,
     )
-    return add_turn(battle, 1, prompt, network)
+    return add_turn(battle, 1, prompt, network, images)
 
 
 @transaction.atomic
-def take_turn(*, battle_id: int, prompt: str, network: str = "") -> StartedTurn:
+def take_turn(
+    *, battle_id: int, prompt: str, network: str = "", images: Sequence[str] = ()
+) -> StartedTurn:
     """Another prompt to the same pair."""
     prompt = check_prompt(prompt)
     battle = Battle.objects.select_for_update().get(pk=battle_id)
@@ -134,10 +162,12 @@ def take_turn(*, battle_id: int, prompt: str, network: str = "") -> StartedTurn:
             f"A {'chat' if chat else 'battle'} has at most {settings.MAX_TURNS} turns. "
             f"Please {'start a new one' if chat else 'vote'} now.",
         )
-    return add_turn(battle, number, prompt, network)
+    return add_turn(battle, number, prompt, network, images)
 
 
-def add_turn(battle: Battle, number: int, prompt: str, network: str) -> StartedTurn:
+def add_turn(
+    battle: Battle, number: int, prompt: str, network: str, images: Sequence[str] = ()
+) -> StartedTurn:
     """The turn with this number, about to stream. Its battle is new, or locked by the caller."""
     history = history_of(battle, before=number)
     battle.state = states.BATTLE.check(battle.state, Battle.State.STREAMING)
@@ -148,13 +178,60 @@ def add_turn(battle: Battle, number: int, prompt: str, network: str) -> StartedT
     contestants = Contestant.objects.select_related("endpoint").in_bulk(
         [battle.contestant_a_id, battle.contestant_b_id]
     )
+    pictures: Mapping[int, Sequence[Image]] = {}
+    if images or number > 1:
+        attachments.attach(turn=turn, public_ids=images)
+        pictures = attachments.pictures(lineage(battle))
+        _check_can_see(battle, number, pictures, contestants.values())
     answers = Answer.objects.bulk_create(
         Answer(turn=turn, slot=slot, contestant=contestants[contestant_id])
         for slot, contestant_id in (("a", battle.contestant_a_id), ("b", battle.contestant_b_id))
         if contestant_id
     )
-    hold_its_cost(battle, turn, answers, history, network)
-    return StartedTurn(battle, turn, {answer.slot: answer for answer in answers}, history)
+    return start_turn(battle, turn, answers, history, network, pictures)
+
+
+def start_turn(
+    battle: Battle,
+    turn: Turn,
+    answers: Sequence[Answer],
+    history: Mapping[str, Sequence[tuple[str, str]]],
+    network: str,
+    pictures: Mapping[int, Sequence[Image]],
+) -> StartedTurn:
+    """The last step of a transaction that starts a turn: raises Refused if it cannot be paid."""
+    hold_its_cost(battle, turn, answers, history, network, sum(map(len, pictures.values())))
+    return StartedTurn(
+        battle,
+        turn,
+        {answer.slot: answer for answer in answers},
+        history,
+        pictures,
+        attachments.on_page(turn.attachments.all()) if turn.number in pictures else (),
+    )
+
+
+def _check_can_see(
+    battle: Battle,
+    number: int,
+    pictures: Mapping[int, Sequence[Image]],
+    contestants: Iterable[Contestant],
+) -> None:
+    if not pictures:
+        return
+    if battle.mode == Battle.Mode.BATTLE and min(pictures) > 1:
+        # Whether this pair could read them would say something about who they are.
+        raise Refused(
+            "images_too_late",
+            "In a battle, images come with the first question: then both models are drawn from "
+            "those that read images. Ask without them here, or start a new battle.",
+        )
+    if not all(contestant.vision for contestant in contestants):
+        raise Refused(
+            "no_vision",
+            "There are images in this conversation, and not every model in it reads them. "
+            "Please choose others, or ask without the images.",
+        )
 
 
 def lineage(battle: Battle) -> list[int]:
@@ -185,8 +262,9 @@ def hold_its_cost(
     answers: Sequence[Answer],
     history: Mapping[str, Sequence[tuple[str, str]]],
     network: str,
+    images: int = 0,
 ) -> None:
-    """The last step of a transaction that starts a turn: raises Refused if it cannot be paid."""
+    """Raises Refused if the turn cannot be paid. `images` are all of its conversation."""
     planned = []
     for answer in answers:
         endpoint_id = answer.contestant.endpoint_id
@@ -197,6 +275,7 @@ def hold_its_cost(
                 limits.highest_cost(
                     answer.contestant,
                     texts=[*chain.from_iterable(history[answer.slot]), turn.prompt],
+                    images=images,
                     max_tokens=battle.parameters["max_tokens"],
                 ),
             )
@@ -226,7 +305,10 @@ def replace_side(
     ):
         return None
     out, kept = battle.contestant(slot), battle.contestant("b" if slot == Slot.A else "a")
-    drawable = {contestant.pk: contestant for contestant in Contestant.objects.drawable()}
+    there = Contestant.objects.drawable()
+    if turn.attachments.exists():
+        there = attachments.who_can_see(there)
+    drawable = {contestant.pk: contestant for contestant in there}
     candidates = {pk for pk in drawable if pk not in failed and pk not in (out.pk, kept.pk)}
     elsewhere = {pk for pk in candidates if drawable[pk].endpoint_id != out.endpoint_id}
     # All that might have been drawn at first, even if their breakers are open by now; and set to

@@ -27,6 +27,7 @@ from arena import (
 from arena.battles import Refused, StartedTurn
 from arena.live import ServerEvent
 from arena.models import Battle
+from arena.moderation.checking import record
 
 FRAMES_PER_SECOND = 20
 MAX_FRAME = 64 * 1024  # bytes; uvicorn is told the same (--ws-max-size)
@@ -75,12 +76,18 @@ class BattleConsumer(AsyncWebsocketConsumer):
     async def _handle(self, event: protocol.ClientEvent) -> None:
         match event:
             case protocol.Submit():
+                battles.check_prompt(event.prompt)
+                verdict = await generation.current().moderator.check_prompt(event.prompt)
                 started = await database_sync_to_async(self._submit)(event)
                 live = generation.current().start(started)
                 if event.battle is None:
                     url = reverse("arena:battle", args=[live.battle])
                     await self._send({"type": "battle.created", "battle": live.battle, "url": url})
                 self._read(live.battle, live.follow(settings.FRAME_INTERVAL))
+                if verdict.notice:
+                    await self._send({"type": "notice", "message": verdict.notice})
+                if verdict.noteworthy:
+                    await database_sync_to_async(record)(verdict, turn_id=started.turn.pk)
             case protocol.Regenerate():
                 started = await database_sync_to_async(self._regenerate)(event)
                 live = generation.current().start(started)

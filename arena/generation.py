@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
-from arena import battles, breakers, limits, pacing
+from arena import battles, breakers, limits, pacing, sources
 from arena.backends.base import (
     BackendError,
     ChatRequest,
@@ -36,7 +36,7 @@ from arena.backends.base import (
 )
 from arena.backends.client import BackendClient
 from arena.backends.guard import AddressPolicy
-from arena.battles import CUT_NOTICE, STOPPED_NOTICE, VOID_MESSAGES, StartedTurn
+from arena.battles import CUT_NOTICE, STOPPED_NOTICE, StartedTurn, void_message
 from arena.failures import (
     ANSWERED,
     CANCELLED,
@@ -49,6 +49,7 @@ from arena.failures import (
 from arena.keys import KeyUnreadable
 from arena.live import Ended, LiveSide, LiveTurn, SideState
 from arena.models import Answer, Battle, UpstreamRequest
+from arena.moderation.checking import Moderator, record
 from arena.rendering import render
 
 log = logging.getLogger(__name__)
@@ -127,6 +128,7 @@ class Generation:
 
     def __init__(self, client: BackendClient) -> None:
         self._client = client
+        self.moderator = Moderator(client)
         self._turns: dict[str, OwnedTurn] = {}
         self._checkpointer: asyncio.Task[None] | None = None
         self._draining = False
@@ -205,7 +207,7 @@ class Generation:
                 await asyncio.wait([turn.display])
                 if not turn.display.cancelled() and (bug := turn.display.exception()):
                     raise bug
-            void = await self._verdict(turn)
+            void = await self._verdict(turn) or await self._moderate(turn)
             if not void:
                 turn.live.show_all()
         except asyncio.CancelledError:
@@ -222,10 +224,16 @@ class Generation:
                 void = await self._save(turn, void)
             finally:
                 self._turns.pop(turn.live.battle, None)
+                mode = turn.started.battle.mode
                 turn.live.end(
-                    Ended(void_message=VOID_MESSAGES[void])
+                    Ended(void_message=void_message(mode, void))
                     if void
-                    else Ended(can_continue=turn.live.number < settings.MAX_TURNS)
+                    else Ended(
+                        can_continue=turn.live.number < settings.MAX_TURNS,
+                        sources=sources.of_turn(
+                            turn.started.answers.values(), named=mode != Battle.Mode.BATTLE
+                        ),
+                    )
                 )
 
     async def _verdict(self, turn: OwnedTurn) -> str:
@@ -241,6 +249,19 @@ class Generation:
                     side.answer.stopped = True
                     await self._complete(turn, side, STOPPED_NOTICE)
         return ""
+
+    async def _moderate(self, turn: OwnedTurn) -> str:
+        """Why whole answers must not be compared; empty when they may."""
+        texts = {slot: side.live.text for slot, side in turn.sides.items()}
+        verdict = await self.moderator.check_answers(texts)
+        if verdict.noteworthy:
+            try:
+                await database_sync_to_async(record)(verdict, turn_id=turn.started.turn.pk)
+            except DatabaseError:
+                log.exception("cannot log what %s was marked as", turn.live.battle)
+        if verdict.blocked:
+            return Battle.VoidReason.DECLINED
+        return Battle.VoidReason.BUSY if verdict.unchecked else ""
 
     async def _answer(self, turn: OwnedTurn, side: OwnedSide) -> None:
         """Ask one model, perhaps twice, and then another, until one has answered or none can."""

@@ -23,6 +23,10 @@ class KeyHolder(models.Model):
         parts = urlsplit(self.base_url)
         return parts.scheme.lower(), (parts.hostname or "").lower(), parts.port
 
+    def api_key(self) -> str:
+        """Raises KeyUnreadable."""
+        return keys.decrypt(self.api_key_sealed)
+
     def set_api_key(self, plain: str) -> None:
         self.api_key_sealed = keys.encrypt(plain)
         # Short keys have no tail to show that would not be half of the secret.

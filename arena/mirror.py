@@ -14,19 +14,13 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import Error as DatabaseError
 
-from arena import battles
-from arena.battles import CUT_NOTICE, STOPPED_NOTICE, VOID_MESSAGES
+from arena import battles, sources
+from arena.battles import notice_of, void_message
 from arena.live import Ended, LiveTurn, ServerEvent, SideState
 from arena.models import Answer, Battle, Turn
 from arena.rendering import render
 
 log = logging.getLogger(__name__)
-
-
-def notice_of(answer: Answer) -> str | None:
-    if answer.stopped:
-        return STOPPED_NOTICE
-    return CUT_NOTICE if answer.finish_reason == "length" else None
 
 
 def _latest_turn(battle: str) -> Turn:
@@ -51,11 +45,14 @@ def _copy(turn: Turn, live: LiveTurn) -> None:
     if turn.state != Turn.State.RUNNING:
         reason = turn.battle.void_reason
         live.end(
-            Ended(void_message=VOID_MESSAGES[reason])
+            Ended(void_message=void_message(turn.battle.mode, reason))
             if reason
             else Ended(
                 can_continue=turn.battle.state == Battle.State.READY
-                and turn.number < settings.MAX_TURNS
+                and turn.number < settings.MAX_TURNS,
+                sources=sources.of_turn(
+                    turn.answers.all(), named=turn.battle.mode != Battle.Mode.BATTLE
+                ),
             )
         )
     live.changed()

@@ -17,7 +17,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 from django.utils.text import slugify
 
-from arena import keys
+from arena.attachment_models import MAX_IMAGES, Attachment
 from arena.backends.base import Target, Timeouts
 from arena.key_holder import KeyHolder
 from arena.moderation_models import ModerationCategory, ModerationEvent, ModerationSettings
@@ -25,6 +25,7 @@ from arena.share_models import Share
 from arena.spending_models import MILLIONTHS, NetworkSalt, Reservation, Spending
 
 __all__ = [
+    "MAX_IMAGES", "Attachment",
     "ModerationCategory", "ModerationEvent", "ModerationSettings",
     "NetworkSalt", "Reservation", "Share", "Spending",
 ]  # fmt: skip
@@ -154,7 +155,7 @@ class Endpoint(KeyHolder):
         return Target(
             kind=self.kind,
             base_url=self.base_url,
-            api_key=keys.decrypt(self.api_key_sealed),
+            api_key=self.api_key(),
             timeouts=Timeouts(
                 connect=self.connect_timeout,
                 first_token=self.first_token_timeout,
@@ -258,6 +259,13 @@ class Contestant(models.Model):
     memory_gb = models.FloatField("memory needed", null=True, blank=True, help_text="Gigabytes.")
     knowledge_cutoff = models.CharField(max_length=20, blank=True, help_text="For example 2025-01.")
     open_weights = models.BooleanField(null=True, blank=True)
+    vision = models.BooleanField(
+        "reads images",
+        default=False,
+        db_default=False,  # the release before this one, still running, does not know it
+        help_text="Questions with images are only put to such models. A probe with an image, on "
+        "the page of its endpoint, shows whether it does.",
+    )
     status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
     weight = models.FloatField(
         "sampling weight",

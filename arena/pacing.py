@@ -116,6 +116,8 @@ async def run(turn: LiveTurn, pace: Pace, *, together: bool = False) -> None:
     loop = asyncio.get_running_loop()
     clock = Clock(turn, pace, together=together)
     due = loop.time()
-    while not clock.finished:
+    while True:
         due += clock.step()
+        if clock.finished:
+            return
         await asyncio.sleep(max(0.0, due - loop.time()))

@@ -100,6 +100,13 @@ class Odds:
         """For each model the chance that a battle is one of its; together they have 2."""
         return dict(zip(self.models, self.pairs.sum(axis=1).tolist(), strict=True))
 
+    def ranked(self) -> list[tuple[int, int, float]]:
+        """Every pair that may meet, with its chance, the likeliest first."""
+        one, other, _ = self._line
+        chances = self.pairs[one, other]
+        order = np.argsort(-chances, kind="stable")
+        return [(self.models[one[at]], self.models[other[at]], float(chances[at])) for at in order]
+
     def draw(self, rng: random.Random) -> Draw:
         """A pair, on sides set by a fair coin. Raises TooFewContestants."""
         one, other, line = self._line

@@ -15,7 +15,7 @@ from arena import breakers
 from arena.backends.base import BackendError
 from arena.backends.guard import AddressPolicy, is_public
 from arena.backends.registry import ADAPTERS
-from arena.models import Contestant, Endpoint
+from arena.models import Contestant, Endpoint, ModerationSettings
 
 NAME_LENGTH = 100  # of a contestant, in characters
 UPSTREAM_LENGTH = 200
@@ -61,20 +61,25 @@ def save_endpoint(endpoint: Endpoint, *, new_api_key: str = "", erase_key: bool 
     A key was given for one scheme, host and port. Pointing the endpoint elsewhere must not send
     it there (CVE-2026-41487), so it goes unless a new one comes with the change.
     """
-    moved = erased = False
-    if endpoint.pk:
-        before = Endpoint.objects.select_for_update().get(pk=endpoint.pk)
-        moved = (before.kind, before.base_url) != (endpoint.kind, endpoint.base_url)
-        erased = before.origin != endpoint.origin and bool(before.api_key_sealed)
-    if new_api_key:
-        endpoint.set_api_key(new_api_key)
-    elif erased or erase_key:
-        endpoint.set_api_key("")
+    before = Endpoint.objects.select_for_update().get(pk=endpoint.pk) if endpoint.pk else None
+    erased = endpoint.change_key(before, new=new_api_key, erase=erase_key)
     endpoint.save()
+    moved = before and (before.kind, before.base_url) != (endpoint.kind, endpoint.base_url)
     if moved or new_api_key:
         # What failed was the old address, or the old key.
         breakers.close(endpoint=endpoint)
-    return erased and not new_api_key
+    return erased
+
+
+@transaction.atomic
+def save_moderation(
+    house: ModerationSettings, *, new_api_key: str = "", erase_key: bool = False
+) -> bool:
+    """Save who checks texts. True when a stored key was erased, as with an endpoint."""
+    before = ModerationSettings.objects.select_for_update().filter(pk=house.pk).first()
+    erased = house.change_key(before, new=new_api_key, erase=erase_key)
+    house.save()
+    return erased
 
 
 def check_upstream_model(name: str) -> str:

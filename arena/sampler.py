@@ -61,8 +61,7 @@ class _Known:
     """What this process knows of the newest row, and when it asked."""
 
     asked: float
-    pk: int
-    made_at: datetime
+    version: tuple[int, datetime]  # the time as well: a database put back gives an id twice
     needs: pairing.Needs
 
 
@@ -72,20 +71,30 @@ _known: _Known | None = None
 def _needs(house: ArenaSettings) -> pairing.Needs | None:
     """The newest, at most SETTINGS_RECHECK_SECONDS late; None where they are missing or too old."""
     global _known
-    if not _known or time.monotonic() - _known.asked >= settings.SETTINGS_RECHECK_SECONDS:
-        asked = time.monotonic()
-        newest = PairNeeds.objects.order_by("-pk").values_list("pk", flat=True).first()
-        if newest is None:
-            _known = None
-        elif _known and _known.pk == newest:
-            _known = replace(_known, asked=asked)
-        else:
-            row = PairNeeds.objects.get(pk=newest)
-            needs = pairing.Needs.unpack(row.contestants, bytes(row.needs))
-            _known = _Known(asked, row.pk, row.made_at, needs)
-    if not _known or timezone.now() - _known.made_at > timedelta(hours=house.needs_max_age_hours):
+    known = _known
+    if not known or time.monotonic() - known.asked >= settings.SETTINGS_RECHECK_SECONDS:
+        known = _known = _ask(known)
+    if not known or timezone.now() - known.version[1] > timedelta(hours=house.needs_max_age_hours):
         return None
-    return _known.needs
+    return known.needs
+
+
+def _ask(known: _Known | None) -> _Known | None:
+    asked = time.monotonic()
+    newest = PairNeeds.objects.order_by("-pk")
+    version = newest.values_list("pk", "made_at").first()
+    if known and version == known.version:
+        return replace(known, asked=asked)
+    row = newest.first()
+    if row is None:
+        return None
+    needs = pairing.Needs.unpack(row.contestants, bytes(row.needs))
+    return _Known(asked, (row.pk, row.made_at), needs)
+
+
+def newest_needs() -> PairNeeds | None:
+    """When they were worked out and from how many votes; not what they are."""
+    return PairNeeds.objects.order_by("-pk").defer("needs", "contestants").first()
 
 
 @transaction.atomic

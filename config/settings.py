@@ -198,6 +198,7 @@ CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # nobody sends any; one connection 
 CELERY_TASK_DEFAULT_QUEUE = "votes"
 CELERY_TASK_ROUTES = {
     "leaderboard.tasks.publish_snapshots": {"queue": "ratings"},
+    "leaderboard.tasks.refresh_pair_needs": {"queue": "ratings"},
     "leaderboard.tasks.publish_slow_snapshots": {"queue": "ratings"},
     "leaderboard.tasks.prune_snapshots": {"queue": "ratings"},
     "leaderboard.tasks.check_pair_counts": {"queue": "ratings"},
@@ -208,6 +209,7 @@ CELERY_TASK_ROUTES = {
     "arena.tasks.prune_spending": {"queue": "ratings"},
     "evaluation.tasks.work_on": {"queue": "evaluation"},
     "evaluation.tasks.sweep": {"queue": "evaluation"},
+    "evaluation.tasks.prune_responses": {"queue": "evaluation"},
     "evaluation.tasks.check_code": {"queue": "sandbox"},
     "evaluation.tasks.report_sandbox": {"queue": "sandbox"},
 }
@@ -252,6 +254,12 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 3600},
     },
 }
+# Needs move slowly, and with them a count of all votes is read.
+CELERY_BEAT_SCHEDULE["tell the sampler what the ratings need"] = {
+    "task": "leaderboard.tasks.refresh_pair_needs",
+    "schedule": 10.0 if DEMO else 60.0,
+    "options": {"expires": 60},
+}
 CELERY_BEAT_SCHEDULE["import votes that the staff asked for"] = {
     "task": "leaderboard.tasks.run_import",
     "schedule": 3.0,
@@ -281,6 +289,11 @@ CELERY_BEAT_SCHEDULE["probe endpoints that are out of battles"] = {
 CELERY_BEAT_SCHEDULE["prune the log of upstream requests"] = {
     "task": "arena.tasks.prune_requests",
     "schedule": crontab(hour="4", minute="17"),
+    "options": {"expires": 3600},
+}
+CELERY_BEAT_SCHEDULE["forget old answers to benchmarks"] = {
+    "task": "evaluation.tasks.prune_responses",
+    "schedule": crontab(hour="4", minute="37"),
     "options": {"expires": 3600},
 }
 # Soon after midnight UTC: what networks asked the day before is forgotten with the salt they were
@@ -399,6 +412,8 @@ EVALUATION_CONCURRENCY = env.int("EVALUATION_CONCURRENCY", 1 if DEMO else 8, val
 EVALUATION_LEASE_SECONDS = env.int("EVALUATION_LEASE_SECONDS", 60, validate=validate.Range(min=5))
 # So many samples failed in a row pause a run: the endpoint is at fault, not the items.
 EVALUATION_BREAKER = env.int("EVALUATION_BREAKER", 5, validate=_positive)
+# How long answers are kept for the runs that ask for them.
+EVALUATION_CACHE_DAYS = env.int("EVALUATION_CACHE_DAYS", 30, validate=_positive)
 
 # --- language, static files, logs --------------------------------------------------------------
 LANGUAGE_CODE = "en"

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
@@ -43,9 +43,13 @@ def finish(*, run_id: int) -> bool:
     run = Run.objects.select_related("task", "dataset").get(pk=run_id)
     try:
         results = score(run=run)
-    except ValueError as error:
+    except (OperationalError, InterfaceError):
+        raise  # the database is away: somebody tries again once the claim has ended
+    except Exception as error:
+        # Whatever it is, it would come again at every attempt, and the run would never end.
         log.exception("run %s cannot be scored", run_id)
-        return _close(run, state=Run.State.FAILED, reason=f"the responses do not fit: {error}")
+        fits = "the responses do not fit" if isinstance(error, ValueError) else "scoring broke down"
+        return _close(run, state=Run.State.FAILED, reason=f"{fits}: {error}")
     definition = from_json(run.task.spec)
     counts = run.samples.aggregate(
         done=Count("pk", filter=Q(state=Sample.State.DONE)),
@@ -118,13 +122,17 @@ def score(*, run: Run) -> dict[str, MetricResult]:
             for sample, response in zip(samples, scored, strict=True)
             for one in response.scores
         ]
-    Score.objects.bulk_create(
-        rows,
-        batch_size=WRITE_BATCH,
-        update_conflicts=True,
-        unique_fields=["sample", "scorer", "metric"],
-        update_fields=["value", "answer", "flags"],
-    )
+    with transaction.atomic():
+        # A score of several responses stands with the first; after a retry that is another one.
+        same = Score.objects.filter(sample__run=run, scorer__in={row.scorer for row in rows})
+        same.delete()
+        Score.objects.bulk_create(
+            rows,
+            batch_size=WRITE_BATCH,
+            update_conflicts=True,
+            unique_fields=["sample", "scorer", "metric"],
+            update_fields=["value", "answer", "flags"],
+        )
     if judging.is_judged(definition):
         return judging.summarise(definition, responses, truncated=_truncated(run))
     return summarise(definition, responses)

@@ -36,10 +36,10 @@ def at_endpoint(endpoint: int) -> Q:
 
 
 def lock(run_id: int) -> None:
-    """Before a response is stored from which rows may follow, in the same transaction.
+    """Before several of a run's samples are changed, or rows are added, in the same transaction.
 
-    `cancel` and `lease` take the run's row before its samples as well: in another order two of them
-    would wait for each other. And no row is added to a run that has been cancelled meanwhile.
+    All who do that take the run's row first: else two of them that take the samples in another
+    order would wait for each other. And no row is added to a run that has been cancelled meanwhile.
     """
     Run.objects.select_for_update(no_key=True).get(pk=run_id)
 

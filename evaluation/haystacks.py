@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import OuterRef, Q, Subquery
 
-from evaluation import needles
+from evaluation import following, needles
 from evaluation.definitions.definition import TaskDefinition as Definition
 from evaluation.definitions.definition import from_json
 from evaluation.models import Run, Sample, Score
@@ -72,9 +72,7 @@ def skip_longer(refused: Sample) -> set[int]:
     Also what a worker has leased: an answer that is under way is not stored any more.
     """
     with transaction.atomic():
-        # Before the samples, as `lease` and `cancel` do: in another order two of them would wait
-        # for each other.
-        Run.objects.select_for_update(no_key=True).get(pk=refused.run_id)
+        following.lock(refused.run_id)
         ids = set(
             Sample.objects.filter(
                 run=refused.run_id,

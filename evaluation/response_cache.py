@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from datetime import timedelta
 from typing import Any
+
+from django.utils import timezone
 
 from arena.backends.base import ChatRequest
 from arena.models import Endpoint
@@ -38,3 +41,9 @@ def keep(key: str, fields: dict[str, Any]) -> None:
     CachedResponse.objects.bulk_create(
         [CachedResponse(key=key, **{name: fields[name] for name in FIELDS})], ignore_conflicts=True
     )
+
+
+def prune(*, older_than: timedelta) -> int:
+    """How many were given before that. A model behind a name changes; so do what people ask."""
+    old = CachedResponse.objects.filter(created_at__lt=timezone.now() - older_than)
+    return old.delete()[0]

@@ -56,6 +56,7 @@ log = logging.getLogger(__name__)
 SHARD = 50  # samples leased at a time
 SHARD_SECONDS = 60.0  # then another run has its turn at the endpoint
 LOOK = 0.5  # seconds between two looks at whether the run is still wanted
+NOBODYS = {"state": Sample.State.PENDING, "lease_owner": "", "lease_until": None}
 
 
 # --- leases -------------------------------------------------------------------------------------
@@ -118,9 +119,11 @@ def _lease_end() -> Any:
     return timezone.now() + timedelta(seconds=settings.EVALUATION_LEASE_SECONDS)
 
 
+@transaction.atomic
 def release(*, run_id: int, owner: str) -> int:
     """Gives back what an owner has leased and not asked to the end."""
-    return _held(run_id, owner).update(state=Sample.State.PENDING, lease_owner="", lease_until=None)
+    following.lock(run_id)
+    return int(_held(run_id, owner).update(**NOBODYS))
 
 
 def _held(run_id: int, owner: str) -> Any:
@@ -129,13 +132,29 @@ def _held(run_id: int, owner: str) -> Any:
 
 def sweep() -> list[int]:
     """Takes back ended leases; the ids of runs that a worker should be at and none is."""
-    now = timezone.now()
-    Sample.objects.filter(state=Sample.State.LEASED, lease_until__lt=now).update(
-        state=Sample.State.PENDING, lease_owner="", lease_until=None
-    )
+    ended = Sample.objects.filter(state=Sample.State.LEASED, lease_until__lt=timezone.now())
+    with transaction.atomic():
+        # What is being stored at this moment has come to its end, late as it is.
+        free = ended.select_for_update(skip_locked=True).order_by("pk")
+        ids = list(free.values_list("pk", flat=True))
+        Sample.objects.filter(pk__in=ids).update(**NOBODYS)
+    return _waiting()
+
+
+def _waiting() -> list[int]:
     at_work = Sample.objects.filter(run=OuterRef("pk"), state=Sample.State.LEASED)
-    waiting = Run.objects.to_be_run().exclude(scoring_until__gt=now)
+    waiting = Run.objects.to_be_run().exclude(scoring_until__gt=timezone.now())
     return list(waiting.exclude(Exists(at_work)).order_by("id").values_list("pk", flat=True))
+
+
+def in_turn_after(run_id: int) -> list[int]:
+    """The runs that wait for a worker once this one's turn is over; itself the last.
+
+    In a circle: the next message of a run that has just had its turn would else always be the
+    first at its endpoint, and the others would wait for its end.
+    """
+    waiting = _waiting()
+    return [pk for pk in waiting if pk > run_id] + [pk for pk in waiting if pk <= run_id]
 
 
 # --- asking -------------------------------------------------------------------------------------
@@ -261,9 +280,13 @@ class _Asking:
             await asyncio.sleep(LOOK)
 
     def _is_wanted(self) -> bool:
-        return Run.objects.filter(pk=self.run.pk, state=Run.State.RUNNING).exists()
+        # Queued: it was paused and resumed between two looks, or its errors are to be retried.
+        wanted = [Run.State.QUEUED, Run.State.RUNNING]
+        return Run.objects.filter(pk=self.run.pk, state__in=wanted).exists()
 
+    @transaction.atomic
     def _keep_lease(self) -> None:
+        following.lock(self.run.pk)
         _held(self.run.pk, self.owner).update(lease_until=_lease_end())
 
     async def _work(self) -> None:
@@ -351,9 +374,11 @@ class _Asking:
             except BackendError as error:
                 if not retrying.is_an_answer(error):
                     raise
-                declined = error.kind is ErrorKind.CONTENT_FILTER
-                answer = _Answer(finish=FinishReason.CONTENT_FILTER if declined else None)
+                # Reasoning and usage stay: they are paid for.
                 answer.declined = True
+                if error.kind is ErrorKind.CONTENT_FILTER:
+                    answer.text.clear()
+                    answer.finish = FinishReason.CONTENT_FILTER
             answer.latency = asyncio.get_running_loop().time() - passage.began
             used = answer.tokens(prompt)
             passage.used_tokens = sum(used)
@@ -399,7 +424,7 @@ class _Asking:
         while self.unstored:
             batch.append(self.unstored.popleft())
         with transaction.atomic():
-            if batch and judging.is_judged(self.definition):
+            if len(batch) > 1 or judging.is_judged(self.definition):
                 following.lock(self.run.pk)
             for one in batch:
                 one.stored = self._store(one.sample, one.fields)
@@ -431,7 +456,7 @@ class _Asking:
             await self._stop(reason)
 
     async def _stop(self, reason: str) -> None:
-        """Nothing more is asked; what is under way comes to its end."""
+        """Nothing more is asked; what is under way is given up at the next look."""
         self.waiting.clear()
         self.broken = True
         await self._in_database(self._break, reason)

@@ -1,23 +1,27 @@
 """What Celery runs for benchmarks. A message carries a run's id and may be lost or doubled."""
 
+from datetime import timedelta
 from typing import Any
 
 from celery import shared_task
 from celery.signals import worker_ready
+from django.conf import settings
 
-from evaluation import finishing, runner, sandboxes, verdicts
+from evaluation import finishing, response_cache, runner, sandboxes, verdicts
 
 CHECK_EXPIRES = 60.0  # seconds: by then the sweep has sent another
 
 
 @shared_task
 def work_on(run_id: int) -> int:
-    """One shard, and the message for the next; who finds the endpoint taken sends none."""
+    """One turn, and the messages for the next; who finds the endpoint taken sends none."""
     shard = runner.run_shard(run_id=run_id)
     if verdicts.waits(run_id=run_id):
         check_code.apply_async((run_id,), expires=CHECK_EXPIRES)
-    if not finishing.finish(run_id=run_id) and shard.samples:
-        work_on.delay(run_id)
+    finishing.finish(run_id=run_id)
+    if shard.samples:
+        for waiting in runner.in_turn_after(run_id):
+            work_on.delay(waiting)
     return shard.samples
 
 
@@ -40,6 +44,11 @@ def check_code(run_id: int) -> int:
     if not finishing.finish(run_id=run_id) and checked:
         check_code.apply_async((run_id,), expires=CHECK_EXPIRES)
     return checked
+
+
+@shared_task
+def prune_responses() -> int:
+    return response_cache.prune(older_than=timedelta(days=settings.EVALUATION_CACHE_DAYS))
 
 
 @shared_task

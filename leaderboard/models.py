@@ -340,7 +340,9 @@ class SamplingDay(models.Model):
     votes = models.PositiveIntegerField(default=0)
     held = models.PositiveIntegerField(default=0)
     excluded = models.JSONField(default=dict, help_text="By reason.")
-    weight = models.FloatField(help_text="Sampling weight when this was added up.")
+    samplers = models.JSONField(default=dict, db_default={}, help_text="Battles by how drawn.")
+    weight = models.FloatField(help_text="Sampling weight, on that day when last added up.")
+    weight_reason = models.CharField(max_length=200, blank=True, db_default="")
 
     class Meta:
         ordering = ["-day", "contestant"]

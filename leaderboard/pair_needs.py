@@ -1,4 +1,4 @@
-"""What the sampler needs of the ratings: how much each pair needs another vote, for `arena.sampler`.
+"""What the sampler needs of the ratings: how much each pair needs another vote.
 
 From the overall pair counts, models in preview included: what is not published may be drawn.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.db.models import Sum
 from django.utils import timezone
 
 from arena import sampler
@@ -28,14 +29,11 @@ def refresh() -> PairNeeds | None:
     drawn = list(
         Contestant.objects.filter(status__in=_DRAWN).order_by("pk").values_list("pk", flat=True)
     )
-    cells = list(
-        PairCount.objects.filter(category=overall, n__gt=0)
-        .order_by()
-        .values_list("lo_id", "hi_id", "outcome", "n")
-    )
-    votes = sum(n for *_, n in cells)
+    counts = PairCount.objects.filter(category=overall, n__gt=0).order_by()
+    votes = counts.aggregate(votes=Sum("n", default=0))["votes"]
     if len(drawn) < 2 or _still_hold(drawn, votes):
         return None
+    cells = list(counts.values_list("lo_id", "hi_id", "outcome", "n"))
     # Retired models are drawn no more, yet their battles tell about those that met them.
     others = {model for cell in cells for model in cell[:2]}.difference(drawn)
     needs = pair_needs(methods.counts_from_cells(cells, [*drawn, *sorted(others)]))

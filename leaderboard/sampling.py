@@ -7,7 +7,7 @@ board without a false vote (Singh et al. 2025, arXiv 2504.20879). So the counts 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -19,6 +19,7 @@ from arena.models import HIDDEN_STATUSES, Battle, Contestant, Vote
 from leaderboard.models import SamplingDay
 
 NUMBERS = ("sampled", "completed", "skipped", "votes", "held")
+_BESIDE = ("voided", "excluded", "samplers", "weight", "weight_reason")
 COMPLETED = (Battle.State.READY, Battle.State.VOTED, Battle.State.REVEALED)
 
 
@@ -31,6 +32,7 @@ class _Tally:
     votes: int = 0
     held: int = 0
     excluded: Counter[str] = field(default_factory=Counter)
+    samplers: Counter[str] = field(default_factory=Counter)
 
 
 def add_up_lately() -> int:
@@ -42,16 +44,19 @@ def add_up(since: date | None = None) -> int:
     """Add up the days from `since` on (all of them if None) anew. Returns the number of rows."""
     tallies: dict[tuple[int, date], _Tally] = defaultdict(_Tally)
     with transaction.atomic():
-        for contestant, day, state, reason, n in _by_model(since, "state", "void_reason"):
+        for contestant, day, (state, reason, sampler), n in _by_model(
+            since, "state", "void_reason", "sampler"
+        ):
             tally = tallies[contestant, day]
             tally.sampled += n
+            tally.samplers[sampler] += n
             if state in COMPLETED:
                 tally.completed += n
             elif state == Battle.State.ABANDONED:
                 tally.skipped += n
             elif state == Battle.State.VOID:
                 tally.voided[reason] += n
-        for contestant, day, status, reason, n in _by_model(
+        for contestant, day, (status, reason), n in _by_model(
             since, "vote__status", "vote__exclusion_reason", voted=True
         ):
             tally = tallies[contestant, day]
@@ -60,7 +65,7 @@ def add_up(since: date | None = None) -> int:
                 tally.held += n
             elif status == Vote.Status.EXCLUDED:
                 tally.excluded[reason] += n
-        weights = dict(Contestant.objects.values_list("pk", "weight"))
+        weights = _weights(tallies)
         replaced = SamplingDay.objects.all()
         if since is not None:
             replaced = replaced.filter(day__gte=since)
@@ -72,7 +77,9 @@ def add_up(since: date | None = None) -> int:
                     day=day,
                     voided=dict(tally.voided),
                     excluded=dict(tally.excluded),
-                    weight=weights[contestant],
+                    samplers=dict(tally.samplers),
+                    weight=weights[contestant, day][0],
+                    weight_reason=weights[contestant, day][1],
                     **{name: getattr(tally, name) for name in NUMBERS},
                 )
                 for (contestant, day), tally in sorted(tallies.items())
@@ -80,15 +87,30 @@ def add_up(since: date | None = None) -> int:
             # Two workers may add up at once: the later one's rows stand.
             update_conflicts=True,
             unique_fields=["contestant", "day"],
-            update_fields=[*NUMBERS, "voided", "excluded", "weight"],
+            update_fields=[*NUMBERS, *_BESIDE],
         )
     return len(tallies)
 
 
+def _weights(wanted: Iterable[tuple[int, date]]) -> dict[tuple[int, date], tuple[float, str]]:
+    """Weight and reason of each model and day: of a day that is over, what was written then."""
+    now = {
+        pk: (weight, reason)
+        for pk, weight, reason in Contestant.objects.values_list("pk", "weight", "weight_reason")
+    }
+    then = {
+        (pk, day): (weight, reason)
+        for pk, day, weight, reason in SamplingDay.objects.filter(
+            day__lt=datetime.now(UTC).date()
+        ).values_list("contestant_id", "day", "weight", "weight_reason")
+    }
+    return {key: then.get(key, now[key[0]]) for key in wanted}
+
+
 def _by_model(
     since: date | None, *fields: str, voted: bool = False
-) -> Iterable[tuple[int, date, str, str, int]]:
-    """(contestant, day, two fields, battles): this arena's anonymous battles, by both sides."""
+) -> Iterable[tuple[int, date, list[str], int]]:
+    """(contestant, day, the fields, battles): this arena's anonymous battles, by both sides."""
     own = Battle.objects.filter(mode=Battle.Mode.BATTLE, source=None).order_by()
     if since is not None:
         own = own.filter(created_at__gte=datetime.combine(since, time.min, UTC))
@@ -96,12 +118,13 @@ def _by_model(
         own = own.filter(vote__isnull=False)
     for side in ("contestant_a_id", "contestant_b_id"):
         columns = (side, "day", *fields)
-        yield from (
+        for contestant, day, *values, n in (
             own.annotate(day=TruncDate("created_at", tzinfo=UTC))
             .values(*columns)
             .annotate(n=Count("id"))
             .values_list(*columns, "n")
-        )
+        ):
+            yield contestant, day, values, n
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -121,6 +144,8 @@ class SamplingRow:
     held: int
     excluded: int
     weight: float | None
+    weight_reason: str
+    samplers: tuple[str, ...]  # the names of those it was drawn by, the most frequent first
 
 
 def rows(day: date | None = None) -> list[SamplingRow]:
@@ -130,6 +155,7 @@ def rows(day: date | None = None) -> list[SamplingRow]:
         found = found.filter(day=day)
     public: list[SamplingRow] = []
     hidden: dict[date, Counter[str]] = defaultdict(Counter)
+    hidden_samplers: dict[date, Counter[str]] = defaultdict(Counter)
     for row in found:
         figures = {
             "sampled": row.sampled,
@@ -142,13 +168,34 @@ def rows(day: date | None = None) -> list[SamplingRow]:
         }
         if row.contestant.status in HIDDEN_STATUSES:
             hidden[row.day].update(figures)
+            hidden_samplers[row.day].update(row.samplers)
         else:
-            public.append(SamplingRow(row.day, row.contestant.name, **figures, weight=row.weight))
+            public.append(
+                SamplingRow(
+                    day=row.day,
+                    model=row.contestant.name,
+                    **figures,
+                    weight=row.weight,
+                    weight_reason=row.weight_reason,
+                    samplers=_names(row.samplers),
+                )
+            )
     public += [
-        SamplingRow(day=d, model=PREVIEWS, weight=None, **{name: total[name] for name in FIGURES})
+        SamplingRow(
+            day=d,
+            model=PREVIEWS,
+            **{name: total[name] for name in FIGURES},
+            weight=None,
+            weight_reason="",
+            samplers=_names(hidden_samplers[d]),
+        )
         for d, total in hidden.items()
     ]
     return sorted(public, key=lambda r: (-r.day.toordinal(), r.model == PREVIEWS, r.model))
+
+
+def _names(samplers: Mapping[str, int]) -> tuple[str, ...]:
+    return tuple(sorted(filter(None, samplers), key=lambda name: (-samplers[name], name)))
 
 
 FIGURES = ("sampled", "completed", "skipped", "voided", "votes", "held", "excluded")

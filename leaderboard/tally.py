@@ -15,7 +15,8 @@ A category whose counts are being made anew (`stale`) holds the votes up to `reb
 no others; settling a vote changes it only where the vote's id is not beyond that. What is beyond,
 the rebuilding comes to.
 
-Locks are taken in this order: votes, the counting lock, pair counts by their keys.
+Locks are taken in this order: votes, voters by their ids, the counting lock, pair counts by their
+keys.
 """
 
 from __future__ import annotations
@@ -24,15 +25,17 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Case, Count, F, Q, Value, When
 from django.db.models.functions import Greatest, Least
 
-from arena.models import Answer, Battle, Slot, Turn, Vote
+from arena.models import Answer, Battle, Slot, Turn, Vote, Voter
 from leaderboard.features import Message, features_of, prompt_key
 from leaderboard.models import OVERALL, Category, PairCount, VoteFeatures
 from leaderboard.rules import FLAGS, NUMBERS, Rule, compile_rule, cut_points
@@ -75,6 +78,19 @@ def lock_counting(*, alone: bool) -> None:
                 f"SELECT id FROM {table} WHERE slug = %s FOR SHARE",  # noqa: S608
                 [OVERALL],
             )
+
+
+def lock_voters(due: Iterable[Vote]) -> None:
+    """Whoever settles other votes of the same people waits: how many of them count is limited."""
+    people = {vote.voter_id for vote in due if vote.voter_id and vote.status in RATED}
+    if people and (settings.VOTES_COUNTED_PER_DAY or settings.SAME_PROMPT_COUNTS_ONCE):
+        # Not their keys: votes that are being cast refer to them and need not wait.
+        list(
+            Voter.objects.select_for_update(no_key=True)
+            .filter(pk__in=people)
+            .order_by("pk")
+            .values_list("pk", flat=True)
+        )
 
 
 class Rules:
@@ -141,6 +157,7 @@ def settle(limit: int = BATCH) -> int:
         )
         if not due:
             return 0
+        lock_voters(due)
         lock_counting(alone=False)
         rules = Rules(Category.objects.all())
         features = ensure_features(due)
@@ -176,7 +193,7 @@ def settle(limit: int = BATCH) -> int:
 
 
 LOADED = (
-    *("status", "choice", "turn", "tallied"),
+    *("status", "choice", "turn", "tallied", "voter_id", "created_at"),
     *("battle__contestant_a_id", "battle__contestant_b_id", "battle__mode", "battle__source_id"),
 )
 
@@ -255,20 +272,87 @@ def conversations(votes: Sequence[Vote]) -> dict[int, list[Message]]:
     return found
 
 
+class PersonalLimits:
+    """How many votes of each person count already, by the day and by the prompt.
+
+    Only of this arena's own votes: whoever published others had rules of their own.
+    """
+
+    def __init__(self, due: Iterable[Vote], features: dict[int, VoteFeatures]) -> None:
+        self._prompts = {vote.pk: features[vote.pk].prompt_key for vote in due}
+        self._per_day: Counter[tuple[int | None, date]] = Counter()
+        self._asked: set[tuple[int | None, str]] = set()
+        own = [vote for vote in due if _limited(vote)]
+        if not own:
+            return
+        counted = Vote.objects.order_by().filter(
+            voter__in={vote.voter_id for vote in own}, tallied=True, battle__source=None
+        )
+        if settings.VOTES_COUNTED_PER_DAY:
+            days = [day_of(vote) for vote in own]
+            lately = counted.filter(
+                created_at__gte=datetime.combine(min(days), time(), UTC),
+                created_at__lt=datetime.combine(max(days) + timedelta(days=1), time(), UTC),
+            )
+            self._per_day.update(
+                (voter, at.astimezone(UTC).date())
+                for voter, at in lately.values_list("voter", "created_at")
+            )
+        keys = {self._prompts[vote.pk] for vote in own} - {""}
+        if settings.SAME_PROMPT_COUNTS_ONCE and keys:
+            self._asked.update(
+                counted.filter(features__prompt_key__in=keys).values_list(
+                    "voter", "features__prompt_key"
+                )
+            )
+
+    def objection(self, vote: Vote) -> str:
+        """Why this vote must not count, empty if it may: then it is one of those that do."""
+        if not _limited(vote):
+            return ""
+        prompt = self._prompts[vote.pk]
+        person, day = (vote.voter_id, prompt), (vote.voter_id, day_of(vote))
+        if settings.SAME_PROMPT_COUNTS_ONCE and prompt and person in self._asked:
+            return Vote.Exclusion.SAME_PROMPT
+        if 0 < settings.VOTES_COUNTED_PER_DAY <= self._per_day[day]:
+            return Vote.Exclusion.DAILY_LIMIT
+        self._asked.add(person)
+        self._per_day[day] += 1
+        return ""
+
+
+def _limited(vote: Vote) -> bool:
+    """Whether it would be one more of a person's votes."""
+    return (
+        vote.status in RATED
+        and not vote.tallied
+        and vote.voter_id is not None
+        and vote.battle.source_id is None
+    )
+
+
+def day_of(vote: Vote) -> date:
+    return vote.created_at.astimezone(UTC).date()
+
+
 def refusals(due: Iterable[Vote], features: dict[int, VoteFeatures]) -> dict[int, str]:
     """Votes that would be counted now but must not be: {vote: reason}.
 
+    Of one person's votes only so many count a day, and only the first on one prompt.
     Repeated prompts are down-sampled, so that one prompt, pasted again and again, does not become
     the benchmark. Two workers at once may each count the last one that is allowed: the limit is
     about a prompt's weight, not about a vote.
     """
     refused: dict[int, str] = {}
     candidates: list[tuple[int, str]] = []
+    people = PersonalLimits(due, features)
     for vote in due:
         if vote.status not in RATED:
             continue
         if vote.battle.mode != Battle.Mode.BATTLE:
             refused[vote.pk] = Vote.Exclusion.NAMES_SHOWN
+        elif reason := people.objection(vote):
+            refused[vote.pk] = reason
         elif not vote.tallied and vote.battle.source_id is None and features[vote.pk].prompt_key:
             candidates.append((vote.pk, features[vote.pk].prompt_key))
     if not candidates:

@@ -14,9 +14,7 @@ def settle_votes() -> int:
 
 @shared_task
 def publish_snapshots() -> int:
-    published = snapshots.publish_all([Method.BRADLEY_TERRY])
-    refresh_pair_needs.delay()
-    return published
+    return snapshots.publish_all([Method.BRADLEY_TERRY])
 
 
 @shared_task

@@ -227,11 +227,14 @@ def sampling_rates(request: HttpRequest) -> HttpResponse:
 def sampling_file(request: HttpRequest) -> HttpResponse:
     """All days and models as CSV."""
     stream = BytesIO()
-    table = TableWriter(stream, ("day", "model", *sampling.FIGURES, "weight"))
+    table = TableWriter(
+        stream, ("day", "model", *sampling.FIGURES, "weight", "weight_reason", "samplers")
+    )
     for row in sampling.rows():
         figures = (getattr(row, name) for name in sampling.FIGURES)
         weight = "" if row.weight is None else row.weight
-        table.row(row.day.isoformat(), row.model, *figures, weight)
+        samplers = " ".join(row.samplers)
+        table.row(row.day.isoformat(), row.model, *figures, weight, row.weight_reason, samplers)
     response = HttpResponse(stream.getvalue(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="sampling.csv"'
     return response

@@ -15,6 +15,7 @@ from arena.backends.base import (
     ChatRequest,
     FinishReason,
     HttpRequest,
+    Message,
     Parser,
     Target,
 )
@@ -46,7 +47,7 @@ class AnthropicAdapter:
             "model": request.model,
             "max_tokens": request.max_tokens,
             "messages": [
-                {"role": m.role, "content": m.content}
+                {"role": m.role, "content": _content(m)}
                 for m in request.messages
                 if m.role != "system"
             ],
@@ -83,6 +84,24 @@ class AnthropicAdapter:
         if target.api_key:
             headers["x-api-key"] = target.api_key
         return headers
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    """A plain string, or blocks: pictures are understood best before the text on them."""
+    if not message.images:
+        return message.content
+    images = [
+        {
+            "type": "image",
+            "source": {
+                "type": "base64",
+                "media_type": image.content_type,
+                "data": image.base64(),
+            },
+        }
+        for image in message.images
+    ]
+    return [*images, {"type": "text", "text": message.content}]
 
 
 def read(answer: Answer, event: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ Nothing in this package imports Django.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -121,9 +122,26 @@ Role = Literal["system", "user", "assistant"]
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A picture that goes with a message: a PNG, a JPEG or a WebP, which every dialect takes."""
+
+    content_type: str
+    data: bytes = field(repr=False)
+
+    def base64(self) -> str:
+        return b64encode(self.data).decode("ascii")
+
+    def data_url(self) -> str:
+        return f"data:{self.content_type};base64,{self.base64()}"
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
+    """`images` go with a user's message, and are sent before its text."""
+
     role: Role
     content: str
+    images: Sequence[Image] = ()
 
 
 @dataclass(frozen=True, slots=True)

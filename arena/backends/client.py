@@ -40,7 +40,7 @@ from arena.backends.transport import (
 MAX_TEXT = 64 * 1024  # bytes of an answer as UTF-8
 MAX_REASONING = 64 * 1024  # bytes; what a model thinks beyond them is not passed on
 MAX_ERROR_BODY = 64 * 1024  # bytes of an error that are read
-MAX_LIST_BODY = 16 * 1024 * 1024  # bytes of a list of models
+MAX_BODY = 16 * 1024 * 1024  # bytes of a list of models, the largest that does not stream
 ERROR_BODY_SECONDS = 5.0
 LINGER = 2.0  # seconds to wait for usage after the model has finished
 DRAIN = 0.05  # seconds to wait for the end of a body, so that its connection can be kept
@@ -139,9 +139,14 @@ class BackendClient:
         Raises BackendError.
         """
         adapter = ADAPTERS[target.kind]
+        return adapter.model_names(await self.fetch(adapter.models(target), target))
+
+    async def fetch(self, call: HttpRequest, target: Target) -> bytes:
+        """The body of one answer that does not stream. Raises BackendError."""
+        adapter = ADAPTERS[target.kind]
         deadline = asyncio.get_running_loop().time() + target.timeouts.first_token
         try:
-            response = await self._send(adapter.models(target), target, deadline)
+            response = await self._send(call, target, deadline)
             try:
                 _accept_encoding(response)
                 if not _has_answer(response):
@@ -149,10 +154,9 @@ class BackendClient:
                     raise adapter.error(response.status_code, response.headers, body)
                 try:
                     async with asyncio.timeout_at(deadline):
-                        body = await _read(response, MAX_LIST_BODY)
+                        return await _read(response, MAX_BODY)
                 except NETWORK_ERRORS as error:
                     raise BackendError(ErrorKind.DISCONNECTED, repr(error)) from error
-                return adapter.model_names(body)
             finally:
                 await response.aclose()
         except BackendError as error:

@@ -17,6 +17,7 @@ from arena.backends.base import (
     ErrorKind,
     FinishReason,
     HttpRequest,
+    Message,
     Parser,
     Target,
 )
@@ -56,7 +57,7 @@ class GeminiAdapter:
             "contents": [
                 {
                     "role": "model" if m.role == "assistant" else "user",
-                    "parts": [{"text": m.content}],
+                    "parts": _parts(m),
                 }
                 for m in request.messages
                 if m.role != "system"
@@ -90,6 +91,14 @@ class GeminiAdapter:
     @staticmethod
     def _headers(target: Target) -> dict[str, str]:
         return {"x-goog-api-key": target.api_key} if target.api_key else {}
+
+
+def _parts(message: Message) -> list[dict[str, Any]]:
+    images: list[dict[str, Any]] = [
+        {"inlineData": {"mimeType": image.content_type, "data": image.base64()}}
+        for image in message.images
+    ]
+    return [*images, {"text": message.content}]
 
 
 def read(answer: Answer, chunk: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from arena.backends.base import (
     ChatRequest,
     FinishReason,
     HttpRequest,
+    Message,
     Parser,
     Target,
 )
@@ -40,7 +41,7 @@ class OllamaAdapter:
             options["stop"] = list(request.stop)
         body = {
             "model": request.model,
-            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+            "messages": [_message(m) for m in request.messages],
             "stream": request.stream,
             "options": options,
         }
@@ -64,6 +65,13 @@ class OllamaAdapter:
     def _headers(target: Target) -> dict[str, str]:
         # Ollama itself knows no keys; a proxy in front of it, or ollama.com, does
         return {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
+
+
+def _message(message: Message) -> dict[str, Any]:
+    plain: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.images:
+        plain["images"] = [image.base64() for image in message.images]
+    return plain
 
 
 def read(answer: Answer, line: dict[str, Any]) -> None:

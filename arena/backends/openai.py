@@ -16,6 +16,7 @@ from arena.backends.base import (
     ErrorKind,
     FinishReason,
     HttpRequest,
+    Message,
     Parser,
     Target,
 )
@@ -50,7 +51,7 @@ class OpenAIAdapter:
             limit = "max_completion_tokens"
         body: dict[str, Any] = {
             "model": request.model,
-            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+            "messages": [{"role": m.role, "content": _content(m)} for m in request.messages],
             limit: request.max_tokens,
             "stream": request.stream,
         }
@@ -63,10 +64,10 @@ class OpenAIAdapter:
         if request.stop:
             body["stop"] = list(request.stop)
         url = join(target.base_url, "/chat/completions")
-        return HttpRequest("POST", url, self._headers(target), body)
+        return HttpRequest("POST", url, headers_of(target), body)
 
     def models(self, target: Target) -> HttpRequest:
-        return HttpRequest("GET", join(target.base_url, "/models"), self._headers(target))
+        return HttpRequest("GET", join(target.base_url, "/models"), headers_of(target))
 
     def model_names(self, body: bytes) -> list[str]:
         return names_in(body, "data", "id")
@@ -77,13 +78,23 @@ class OpenAIAdapter:
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> BackendError:
         return response_error(status, headers, body)
 
-    @staticmethod
-    def _headers(target: Target) -> dict[str, str]:
-        if not target.api_key:
-            return {}
-        if host_of(target.base_url).endswith(".openai.azure.com"):
-            return {"api-key": target.api_key}
-        return {"Authorization": f"Bearer {target.api_key}"}
+
+def headers_of(target: Target) -> dict[str, str]:
+    if not target.api_key:
+        return {}
+    if host_of(target.base_url).endswith(".openai.azure.com"):
+        return {"api-key": target.api_key}
+    return {"Authorization": f"Bearer {target.api_key}"}
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    """A plain string where it is enough: not every server takes a list of parts."""
+    if not message.images:
+        return message.content
+    images = [
+        {"type": "image_url", "image_url": {"url": image.data_url()}} for image in message.images
+    ]
+    return [*images, {"type": "text", "text": message.content}]
 
 
 def read(answer: Answer, chunk: dict[str, Any]) -> None:

@@ -22,6 +22,11 @@ from evaluation.scorers import scorer
 from evaluation.scorers.judge import SingleParameters
 
 
+# Stands for an empty answer in what follows it: many servers refuse an empty message, and two
+# questions without an answer between them.
+NO_ANSWER = "(no answer)"
+
+
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """What was asked and answered so far, one entry a turn; `others` is the opponent's answers."""
@@ -46,7 +51,7 @@ def next_turn(
         answer = messages.pop()["content"] + answer
     return [
         *messages,
-        {"role": "assistant", "content": answer},
+        {"role": "assistant", "content": answer if answer.strip() else NO_ANSWER},
         {"role": "user", "content": texts_in(fields, name)[turn - 1]},
     ]
 

@@ -37,7 +37,8 @@ def pair_needs(counts: PairCounts, *, prior_sd: float = PRIOR_SD) -> FloatArray:
     np.fill_diagonal(variance, 0.0)
     chance = expit(strength[:, np.newaxis] - strength)
     told = variance * chance * (1.0 - chance)  # 1/n
-    needs: FloatArray = np.sqrt(variance) * (1.0 - 1.0 / np.sqrt(1.0 + told))
+    # 1 - 1/sqrt(1 + told), to all digits where it is small
+    needs: FloatArray = np.sqrt(variance) * -np.expm1(-0.5 * np.log1p(told))
     return np.maximum(needs, needs.T)  # symmetric to the last bit
 
 

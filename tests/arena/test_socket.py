@@ -702,3 +702,104 @@ async def test_an_orphaned_turn_becomes_void(quick):
         assert alive.state == "streaming"
 
     await in_database(check)()
+
+
+# --- pacing ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def paced(settings):
+    settings.DEFAULT_PACING = "paced"
+    settings.PACED_HOLD_SECONDS = 0.3
+    settings.PACED_CHARACTERS_PER_SECOND = 400  # pieces of 40
+
+
+async def test_in_a_paced_battle_both_sides_leave_in_equal_pieces(models, page, paced):
+    await models("count:60", "count:60@400")
+    events = await page.ask()
+    sizes = {}
+    for slot in "ab":
+        seen = [e["seq"] for e in of(events, "slot.delta", slot)]
+        sizes[slot] = {b - a for a, b in zip([0, *seen], seen, strict=False)}
+    assert all(size % 40 == 0 for size in sizes["a"] | sizes["b"])  # late ones leave as one
+    order = [e["slot"] for e in of(events, "slot.delta")]
+    assert order[:2] == ["a", "b"]
+    assert [len(e["html"].split()) for e in of(events, "slot.completed")] == [60, 60]
+    assert events[-1]["type"] == "battle.ready"
+    assert (await Battle.objects.aget()).pacing == "paced"
+
+
+async def test_a_paced_battle_takes_no_vote_before_all_is_shown(models, page, paced):
+    await models("says:" + "word " * 60, "says:" + "other " * 60)
+    await page.say(type="turn.submit", prompt="Go", battle=None)
+    await page.hear_until("slot.delta")
+    assert (await Battle.objects.aget()).state == Battle.State.STREAMING
+    await page.hear_until("battle.ready")
+    assert (await Battle.objects.aget()).state == Battle.State.READY
+
+
+async def test_elsewhere_no_more_of_a_paced_battle_is_known_than_was_shown(models, page, paced):
+    """Pages and other processes read what the checkpoints saved."""
+    whole = "word " * 200
+    await models(f"says:{whole}", f"says:{whole}")
+    await page.say(type="turn.submit", prompt="Go", battle=None)
+    for _ in range(3):
+        await page.hear_until("slot.delta")
+    for _ in range(5):
+        await asyncio.sleep(0.05)
+        one, other = await saved()
+        assert one.text == other.text
+        assert len(one.text) < len(whole)
+        assert one.state == other.state == Answer.State.STREAMING
+
+
+async def test_a_stop_keeps_as_much_of_both_answers_as_was_shown(models, page, paced):
+    await models("says:" + "word " * 200, "count:300@100")
+    await page.say(type="turn.submit", prompt="Go", battle=None)
+    await page.hear_until("slot.delta")
+    await page.say(type="turn.stop")
+    events = await page.hear_until("battle.ready")
+    assert {e["notice"] for e in of(events, "slot.completed")} == {"You stopped this answer."}
+    answers = await saved()
+    assert all(answer.stopped for answer in answers)
+    assert len(answers[0].text) == len(answers[1].text) < 500
+
+
+async def test_a_paced_answer_nobody_waits_for_is_stored_whole(models, page, paced, settings):
+    settings.READER_GRACE_SECONDS = 0.1
+    whole = "word " * 400  # five seconds of showing
+    await models(f"says:{whole}", f"says:{whole}")
+    await page.say(type="turn.submit", prompt="Go", battle=None)
+    created = await page.hear()
+    await page.hear_until("slot.delta")
+    await page.close()
+    turn = generation.current()._turns[created["battle"]]
+    await asyncio.wait_for(turn.task, 3)
+    assert {(a.text, a.state) for a in await saved()} == {(whole, "complete")}
+    assert (await Battle.objects.aget()).state == Battle.State.READY
+
+
+async def test_a_paced_battle_whose_side_fails_is_void_at_once(models, page, paced):
+    await models("dies", "says:" + "word " * 400)
+    events = await page.ask()
+    assert events[-1] == {"type": "battle.void", "message": FAILED}
+    assert not of(events, "slot.completed")
+
+
+async def test_a_process_that_stops_shows_what_is_complete_at_once(models, page, paced, settings):
+    settings.DRAIN_SECONDS = 30
+    await models("says:" + "word " * 4_000, "says:" + "other " * 4_000)
+    await page.say(type="turn.submit", prompt="Go", battle=None)
+    await page.hear_until("slot.delta")
+    await asyncio.wait_for(generation.shutdown(), 10)
+    events = await page.hear_until("battle.ready")
+    assert len(of(events, "slot.completed")) == 2
+
+
+async def test_together_shows_both_answers_at_once(models, page, paced, settings):
+    settings.DEFAULT_PACING = "together"
+    await models("says:Quick", "count:30@100")
+    events = await page.ask()
+    assert [e["type"] for e in events[2:]] == [
+        "slot.started", "slot.completed", "slot.started", "slot.completed", "battle.ready",
+    ]  # fmt: skip

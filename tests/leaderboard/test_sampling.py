@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from arena.models import Battle, Vote
+from arena.models import Battle, Contestant, Vote
 from leaderboard import sampling
 from leaderboard.models import SamplingDay
 from tests import factories
@@ -80,6 +80,30 @@ def test_adding_up_again_replaces_and_leaves_earlier_days_alone(two):
     assert SamplingDay.objects.count() == 2
     sampling.add_up()
     assert SamplingDay.objects.count() == 4
+
+
+def test_a_day_says_by_which_sampler_its_battles_were_drawn(two):
+    met(two, sampler="weighted/2")
+    met(two, sampler="active/1")
+    met(two, sampler="active/1")
+    sampling.add_up()
+    assert day_of(two[0]).samplers == {"weighted/2": 1, "active/1": 2}
+    assert sampling.rows()[0].samplers == ("active/1", "weighted/2")
+
+
+def test_weight_and_reason_of_a_day_that_is_over_stay_what_they_were(two):
+    today = datetime.now(UTC)
+    Contestant.objects.filter(pk=two[0].pk).update(weight=3, weight_reason="New this week")
+    met(two)
+    met(two, created_at=today)
+    sampling.add_up()
+    Contestant.objects.filter(pk=two[0].pk).update(weight=1, weight_reason="")
+    sampling.add_up()
+    then, now = day_of(two[0]), day_of(two[0], today.date())
+    assert (then.weight, then.weight_reason) == (3, "New this week")
+    assert (now.weight, now.weight_reason) == (1, "")
+    published = {(row.day, row.model): row.weight_reason for row in sampling.rows()}
+    assert published[TODAY.date(), "One"] == "New this week"
 
 
 def test_previews_are_published_as_one_nameless_sum(two):

@@ -18,6 +18,6 @@ class Command(BaseCommand):
         if unreadable:
             raise CommandError(
                 "No key in ENCRYPTION_KEYS opens the API key of: "
-                f"{', '.join(endpoint.name for endpoint in unreadable)}. Put the key that wrote "
+                f"{', '.join(str(holder) for holder in unreadable)}. Put the key that wrote "
                 "it back into ENCRYPTION_KEYS, or enter the API key again."
             )

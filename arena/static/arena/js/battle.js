@@ -137,6 +137,9 @@ function onEvent(event) {
       setState("over");
       say(event.message);
       break;
+    case "notice":
+      say(event.message);
+      break;
     case "error":
       say(event.message);
       // Another tab ended this battle: the question is still here, and starts a new one.
