@@ -22,7 +22,16 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 from django.views.decorators.debug import sensitive_post_parameters
 
-from arena import admin_moderation, admin_money, breakers, health, registration, reliability, sampler_admin, votes
+from arena import (
+    admin_moderation,
+    admin_money,
+    admin_sampler,
+    breakers,
+    health,
+    registration,
+    reliability,
+    votes,
+)
 from arena.admin_parts import KeyForm, ReadOnly
 from arena.backends.base import BackendError
 from arena.backends.registry import ADAPTERS
@@ -358,7 +367,7 @@ class ContestantForm(forms.ModelForm):
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if {"weight", "weight_reason"} & set(self.changed_data) and "weight" in cleaned:
             try:
-                sampler_admin.check_weight(cleaned["weight"], cleaned.get("weight_reason", ""))
+                admin_sampler.check_weight(cleaned["weight"], cleaned.get("weight_reason", ""))
             except ValidationError as error:
                 self.add_error("weight_reason", error)
         return cleaned

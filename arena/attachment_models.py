@@ -9,8 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from arena.images import EXTENSIONS
-
-MAX_IMAGES = 4  # of one question
+from arena.protocol import MAX_IMAGES
 
 
 def new_attachment_id() -> str:

@@ -24,7 +24,8 @@ from django.utils import timezone
 
 from arena import images
 from arena.backends.base import Image
-from arena.models import MAX_IMAGES, Attachment, Contestant, ContestantQuerySet, Turn, Voter
+from arena.models import Attachment, Contestant, ContestantQuerySet, Turn, Voter
+from arena.protocol import MAX_IMAGES
 from arena.refusals import Refused
 
 WAITS_FOR = timedelta(hours=1)
@@ -113,10 +114,6 @@ def attach(*, turn: Turn, public_ids: Sequence[str]) -> None:
 
     Raises Refused when one is not the voter's own, was sent before or waited too long.
     """
-    if len(public_ids) > MAX_IMAGES:
-        raise Refused(
-            "too_many_images", f"At most {MAX_IMAGES} images can be sent with one question."
-        )
     found = {
         attachment.public_id: attachment
         for attachment in Attachment.objects.waiting()
@@ -124,9 +121,7 @@ def attach(*, turn: Turn, public_ids: Sequence[str]) -> None:
         .filter(voter=turn.battle.voter_id, public_id__in=public_ids)
     }
     if len(found) != len(public_ids):  # unknown, or one twice
-        raise Refused(
-            "image_gone", "One of the images is not here any more. Please add it again."
-        )
+        raise Refused("image_gone", "One of the images is not here any more. Please add it again.")
     for position, public_id in enumerate(public_ids, 1):
         attachment = found[public_id]
         attachment.turn, attachment.position = turn, position

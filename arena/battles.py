@@ -178,11 +178,10 @@ def add_turn(
     contestants = Contestant.objects.select_related("endpoint").in_bulk(
         [battle.contestant_a_id, battle.contestant_b_id]
     )
-    pictures: Mapping[int, Sequence[Image]] = {}
-    if images or number > 1:
+    if images:
         attachments.attach(turn=turn, public_ids=images)
-        pictures = attachments.pictures(lineage(battle))
-        _check_can_see(battle, number, pictures, contestants.values())
+    pictures = attachments.pictures(lineage(battle)) if images or number > 1 else {}
+    _check_can_see(battle, pictures, contestants.values())
     answers = Answer.objects.bulk_create(
         Answer(turn=turn, slot=slot, contestant=contestants[contestant_id])
         for slot, contestant_id in (("a", battle.contestant_a_id), ("b", battle.contestant_b_id))
@@ -213,7 +212,6 @@ def start_turn(
 
 def _check_can_see(
     battle: Battle,
-    number: int,
     pictures: Mapping[int, Sequence[Image]],
     contestants: Iterable[Contestant],
 ) -> None:
@@ -464,6 +462,8 @@ def _end(turn: Turn, void_reason: str) -> None:
         void_reason=void_reason,
         ready_at=None if void_reason else timezone.now(),
     )
+    if void_reason and turn.battle.mode == Battle.Mode.BATTLE:  # others may be answered again
+        attachments.let_go(battle_id=turn.battle_id)
 
 
 def _oldest_sign_of_life() -> datetime:
@@ -498,9 +498,11 @@ def abandon(*, battle_id: int) -> None:
     """Skip: the battle ends without a vote and without a reveal; what still runs is stopped."""
     # The turn first, as whoever ends a turn does: the other order would be a deadlock.
     Turn.objects.filter(battle=battle_id, state=Turn.State.RUNNING).update(stop_requested=True)
-    Battle.objects.filter(
+    ended = Battle.objects.filter(
         pk=battle_id, state__in=states.BATTLE.before(Battle.State.ABANDONED)
     ).update(state=Battle.State.ABANDONED, ready_at=None)
+    if ended:
+        attachments.let_go(battle_id=battle_id)
 
 
 def reveal(*, battle_id: int) -> Battle:

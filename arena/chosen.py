@@ -64,6 +64,7 @@ def open_chosen(
     models: Sequence[str],
     parameters: Mapping[str, float],
     network: str = "",
+    images: Sequence[str] = (),
 ) -> StartedTurn:
     """A new conversation with the models of these slugs, the first of them on the left."""
     prompt = check_prompt(prompt)
@@ -77,12 +78,12 @@ def open_chosen(
         parameters={**asked_with, "settings": ArenaSettings.current().version},
         consent_version=voter.consent_version,
     )
-    return add_turn(battle, 1, prompt, network)
+    return add_turn(battle, 1, prompt, network, images)
 
 
 @transaction.atomic
 def continue_battle(
-    *, battle_id: int, voter: Voter, prompt: str, network: str = ""
+    *, battle_id: int, voter: Voter, prompt: str, network: str = "", images: Sequence[str] = ()
 ) -> StartedTurn:
     """Go on with the two models whose names a vote has revealed; they know what was said."""
     prompt = check_prompt(prompt)
@@ -110,4 +111,4 @@ def continue_battle(
         consent_version=voter.consent_version,
         continues=before,
     )
-    return add_turn(battle, number, prompt, network)
+    return add_turn(battle, number, prompt, network, images)

@@ -113,13 +113,20 @@ class BattleConsumer(AsyncWebsocketConsumer):
         network = networks.prefix_of(self.scope)
         if event.battle is not None:
             battle = self._own(event.battle)
-            return battles.take_turn(battle_id=battle.pk, prompt=event.prompt, network=network)
+            return battles.take_turn(
+                battle_id=battle.pk, prompt=event.prompt, network=network, images=event.images
+            )
         before = self._own(event.continues) if event.continues is not None else None
         assert self.voter_key is not None, "closed otherwise"
         voter = voters.ensure(self.voter_key)
         if event.terms is not None:
             voters.accept_terms(voter=voter, version=event.terms)
-        new: dict[str, Any] = {"voter": voter, "prompt": event.prompt, "network": network}
+        new: dict[str, Any] = {
+            "voter": voter,
+            "prompt": event.prompt,
+            "network": network,
+            "images": event.images,
+        }
         if before is not None:
             return chosen.continue_battle(battle_id=before.pk, **new)
         if (wanted := event.chosen) is not None:

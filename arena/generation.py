@@ -144,6 +144,7 @@ class Generation:
             battle=started.battle.public_id,
             number=started.turn.number,
             prompt=started.turn.prompt,
+            images=started.shown,
             slots=started.answers,
             held=_pacing(started.battle) != pacing.RAW,
         )
@@ -539,10 +540,16 @@ def _attempt(side: OwnedSide, outcome: str, detail: str = "") -> UpstreamRequest
 
 
 def _messages(started: StartedTurn, slot: str) -> list[Message]:
+    """What this side is asked: turns are numbered from 1 through the whole conversation."""
     messages = []
-    for prompt, answer in started.history[slot]:
-        messages += [Message("user", prompt), Message("assistant", answer)]
-    return [*messages, Message("user", started.turn.prompt)]
+    images = {number: tuple(sent) for number, sent in started.images.items()}
+    for number, (prompt, answer) in enumerate(started.history[slot], 1):
+        messages += [
+            Message("user", prompt, images.get(number, ())),
+            Message("assistant", answer),
+        ]
+    last = started.turn
+    return [*messages, Message("user", last.prompt, images.get(last.number, ()))]
 
 
 def _count_tokens(side: OwnedSide, usage: Usage) -> None:
@@ -559,14 +566,19 @@ def _count_tokens(side: OwnedSide, usage: Usage) -> None:
 def _cost(side: OwnedSide, max_tokens: int) -> int:
     """Of the request just made. Never more than was planned for it, whatever the server reports."""
     answer = side.answer
-    texts = [message.content for message in side.messages]
+    highest = limits.highest_cost(
+        answer.contestant,
+        texts=[message.content for message in side.messages],
+        images=sum(len(message.images) for message in side.messages),
+        max_tokens=max_tokens,
+    )
     return min(
         limits.cost(
             answer.contestant,
             input_tokens=answer.input_tokens or 0,
             output_tokens=answer.output_tokens or 0,
         ),
-        limits.highest_cost(answer.contestant, texts=texts, max_tokens=max_tokens),
+        highest,
     )
 
 

@@ -18,7 +18,8 @@ from functools import lru_cache
 
 # Nothing else is called so.
 UNMISTAKABLE = (
-    "ChatGPT", "InstructGPT", "OpenAI", "Anthropic", "DeepMind", "DeepSeek", "Qwen", "Mixtral", "ChatGLM",
+    "ChatGPT", "InstructGPT", "OpenAI", "Anthropic", "DeepMind", "DeepSeek", "Qwen", "Mixtral",
+    "ChatGLM",
     "WizardLM", "Nemotron", "EleutherAI", "Zhipu", "Baichuan", "InternLM", "Pythia-Chat",
     "StableLM", "OpenAssistant", "LAION", "LMSYS", "MosaicML", "Mistral AI", "Meta AI", "xAI",
     "Google AI", "Cohere AI", "Hugging Face", "Stability AI", "Moonshot AI", "GPT-2", "GPT-3",
@@ -131,7 +132,7 @@ def _telling(own: Identity) -> re.Pattern[str] | None:
 def _is_telling(name: str) -> bool:
     """Whether a name is no ordinary word: it has several parts, a digit, or a capital inside."""
     return len(name) > 3 and (
-        not name.isalpha() or any(letter.isupper() for letter in name[1:]) and not name.isupper()
+        not name.isalpha() or (any(letter.isupper() for letter in name[1:]) and not name.isupper())
     )
 
 

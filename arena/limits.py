@@ -38,6 +38,7 @@ from arena.spending_models import MILLIONTHS, SpendingQuerySet
 BUSY_SECONDS = 30  # until running turns have probably given back what they hold
 # A message has a role and some marks around it that are tokens too.
 TOKENS_AROUND_A_MESSAGE = 16
+TOKENS_OF_AN_IMAGE = 4_000  # of a large one, at the providers that count most generously
 CHARS_PER_TOKEN = 4  # about
 KEPT_DAYS = 7  # reservations that are settled
 
@@ -94,9 +95,12 @@ def cost(contestant: Contestant, *, input_tokens: int, output_tokens: int) -> in
     return int(exact.to_integral_value(ROUND_CEILING))
 
 
-def highest_cost(contestant: Contestant, *, texts: Iterable[str], max_tokens: int) -> int:
+def highest_cost(
+    contestant: Contestant, *, texts: Iterable[str], max_tokens: int, images: int = 0
+) -> int:
     """The most that one request can cost: no tokeniser makes more tokens of a text than bytes."""
     tokens = sum(len(text.encode()) + TOKENS_AROUND_A_MESSAGE for text in texts)
+    tokens += TOKENS_OF_AN_IMAGE * images
     return cost(contestant, input_tokens=tokens, output_tokens=max_tokens)
 
 

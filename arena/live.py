@@ -11,7 +11,7 @@ Readers follow what is *shown*. That is what was said, unless the turn is held b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -87,12 +87,20 @@ class LiveTurn:
     """One turn of one battle, owned by this process or mirrored from another."""
 
     def __init__(
-        self, *, battle: str, number: int, prompt: str, slots: Iterable[str], held: bool = False
+        self,
+        *,
+        battle: str,
+        number: int,
+        prompt: str,
+        slots: Iterable[str],
+        held: bool = False,
+        images: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.battle = battle
         self.number = number
         self.prompt = prompt
         self.held = held
+        self.images = images  # of the question, as the page shows them
         self.sides: Mapping[str, LiveSide] = {slot: LiveSide(slot, seen=not held) for slot in slots}
         self.shown: Mapping[str, LiveSide] = (
             {slot: LiveSide(slot) for slot in self.sides} if held else self.sides
@@ -136,6 +144,7 @@ class LiveTurn:
                 "turn": self.number,
                 "prompt": self.prompt,
                 "slots": list(self.sides),
+                **({"images": list(self.images)} if self.images else {}),
             }
             next_frame = 0.0  # after a pause the first news leaves at once
             while True:

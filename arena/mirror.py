@@ -14,7 +14,7 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import Error as DatabaseError
 
-from arena import battles, sources
+from arena import attachments, battles, sources
 from arena.battles import notice_of, void_message
 from arena.live import Ended, LiveTurn, ServerEvent, SideState
 from arena.models import Answer, Battle, Turn
@@ -27,7 +27,7 @@ def _latest_turn(battle: str) -> Turn:
     return (
         Turn.objects.filter(battle__public_id=battle)
         .select_related("battle")
-        .prefetch_related("answers")
+        .prefetch_related("answers", "attachments")
         .latest("number")
     )
 
@@ -77,6 +77,7 @@ async def follow(battle: str) -> AsyncIterator[ServerEvent]:
         number=turn.number,
         prompt=turn.prompt,
         slots=sorted(answer.slot for answer in turn.answers.all()),
+        images=attachments.on_page(turn.attachments.all()),
     )
     poll = asyncio.create_task(_poll(battle, live))
     try:

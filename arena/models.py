@@ -17,15 +17,16 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 from django.utils.text import slugify
 
-from arena.attachment_models import MAX_IMAGES, Attachment
+from arena.attachment_models import Attachment
 from arena.backends.base import Target, Timeouts
 from arena.key_holder import KeyHolder
+from arena.leaks import Identity
 from arena.moderation_models import ModerationCategory, ModerationEvent, ModerationSettings
 from arena.share_models import Share
 from arena.spending_models import MILLIONTHS, NetworkSalt, Reservation, Spending
 
 __all__ = [
-    "MAX_IMAGES", "Attachment",
+    "Attachment",
     "ModerationCategory", "ModerationEvent", "ModerationSettings",
     "NetworkSalt", "Reservation", "Share", "Spending",
 ]  # fmt: skip
@@ -243,6 +244,13 @@ class Contestant(models.Model):
         help_text="The `model` sent with each request.",
     )
     organisation = models.CharField(max_length=100, blank=True)
+    aliases = models.TextField(
+        "other names",
+        blank=True,
+        db_default="",  # the release before this one, still running, does not know it
+        help_text="One a line. An answer that gives one of them away does not count, as with the "
+        "name itself. Never shown.",
+    )
     licence = models.CharField(max_length=100, blank=True)
     licence_url = models.URLField(blank=True)
     url = models.URLField("home page", blank=True)
@@ -312,6 +320,10 @@ class Contestant(models.Model):
         if not self.slug:
             self.slug = self._free_slug()
         super().save(*args, **kwargs)
+
+    def identity(self) -> Identity:
+        aliases = tuple(alias.strip() for alias in self.aliases.splitlines())
+        return Identity(self.name, self.organisation, tuple(filter(None, aliases)))
 
     def _free_slug(self) -> str:
         base = slugify(self.name)[:100] or "model"
@@ -468,10 +480,10 @@ class ArenaSettings(models.Model):
     sampler = models.CharField(max_length=8, choices=Sampler, default=Sampler.UNIFORM)
     active_floor = models.FloatField(
         "floor of the active sampler",
-        default=0.25,
+        default=0.5,
         validators=[MinValueValidator(0.01), MaxValueValidator(1)],
-        help_text="The share of battles that are drawn by weight all the same, from 0.01 to 1, so "
-        "that every pair keeps a chance.",
+        help_text="The share of battles that are drawn by weight all the same, from 0.01 to 1: "
+        "every pair keeps a chance, and a new model is not in nearly every battle.",
     )
     needs_max_age_hours = models.PositiveIntegerField(
         "oldest ratings, in hours",
@@ -812,6 +824,7 @@ class VoteStatus(models.TextChoices):
 class ExclusionReason(models.TextChoices):
     NAMES_SHOWN = "names_shown", "The models' names were shown"
     ADMINISTRATOR = "administrator", "Excluded by an administrator"
+    IDENTITY_LEAK = "identity_leak", "An answer said who wrote it"
     REPEATED_PROMPT = "repeated_prompt", "One of very many votes on the same prompt"
     SAME_PROMPT = "same_prompt", "Another vote of the same person on the same prompt"
     DAILY_LIMIT = "daily_limit", "Beyond what one person's votes of a day may count"
@@ -867,7 +880,9 @@ class Vote(models.Model):
             models.CheckConstraint(
                 condition=Q(tally_due=True)
                 | Q(status="counted", tallied=True)
-                | Q(status__in=["held", "excluded"], tallied=False),
+                | Q(status__in=["held", "excluded"], tallied=False)
+                # Held by the counts of those categories alone that ask for such votes.
+                | Q(status="excluded", exclusion_reason="identity_leak", tallied=True),
                 name="vote_settled_means_settled",
             ),
         ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.core.paginator import Page, Paginator
@@ -13,7 +14,7 @@ from django.db.models import Exists, OuterRef, Subquery
 from django.db.models.functions import Left
 from django.utils.safestring import SafeString, mark_safe
 
-from arena import battles, sources
+from arena import attachments, battles, sources
 from arena.battles import notice_of, void_message
 from arena.chosen import choosable
 from arena.models import Answer, Battle, Contestant, Share, Slot, Turn, Voter
@@ -96,8 +97,7 @@ class Card:
     parameters: str
     description: str
     url: str
-    price_input: Decimal | None = None
-    price_output: Decimal | None = None
+    price: str
     answer_tokens: int | None = None
     tokens_estimated: bool = False
     tokens_per_second: float | None = None
@@ -120,6 +120,7 @@ class AnswerView:
 class TurnView:
     number: int
     prompt: str
+    images: Sequence[Mapping[str, Any]]
     answers: Mapping[str, AnswerView]
 
 
@@ -171,12 +172,24 @@ def card(contestant: Contestant, last: Answer | None = None) -> Card:
         parameters=contestant.parameters,
         description=contestant.description,
         url=contestant.url,
-        price_input=contestant.price_input,
-        price_output=contestant.price_output,
+        price=_price(contestant.price_input, contestant.price_output),
         answer_tokens=tokens,
         tokens_estimated=bool(last and last.tokens_estimated),
         tokens_per_second=speed,
     )
+
+
+def _price(into: Decimal | None, out: Decimal | None) -> str:
+    if into is None or out is None:
+        return ""
+    dollars = [f"${amount.normalize():f}" for amount in (into, out)]
+    return f"{dollars[0]} in, {dollars[1]} out per million tokens"
+
+
+def takes_images(mode: ModeView) -> bool:
+    """Whether there is anybody to put a question with images to."""
+    there = choosable() if mode.named else Contestant.objects.drawable()
+    return attachments.who_can_see(there).count() >= (1 if mode.named else 2)
 
 
 def contestants() -> list[Card]:
@@ -207,7 +220,7 @@ def _turns(battle: Battle) -> list[Turn]:
     """Of the whole conversation, also what was said in the battles that this one continues."""
     return list(
         Turn.objects.filter(battle__in=battles.lineage(battle))
-        .prefetch_related("answers")
+        .prefetch_related("answers", "attachments")
         .order_by("number")
     )
 
@@ -300,6 +313,7 @@ def _turn_view(turn: Turn, *, named: bool) -> TurnView:
     return TurnView(
         turn.number,
         turn.prompt,
+        attachments.on_page(turn.attachments.all()),
         {
             answer.slot: AnswerView(
                 html=mark_safe(render(answer.text)),  # noqa: S308 - sanitised last by nh3

@@ -13,6 +13,8 @@ from typing import Any
 
 PUBLIC_ID = re.compile(r"[A-Za-z0-9_-]{1,22}")
 MAX_NAME = 110  # characters of a model's name in addresses
+ATTACHMENT_ID = re.compile(r"[0-9a-f]{32}")
+MAX_IMAGES = 4  # of one question
 SLUG = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_NAME}}}")
 
 
@@ -38,6 +40,7 @@ class Submit:
     continues: str | None = None
     chosen: Chosen | None = None
     terms: str | None = None  # the version that the page showed
+    images: Sequence[str] = ()  # ids of uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def parse(text: str) -> ClientEvent:
 
 def _submit(message: Mapping[str, Any]) -> Submit:
     battle = message["battle"]
-    names = ["type", "prompt", "battle"]
+    names = ["type", "prompt", "battle", "images"]
     continues = chosen = None
     if battle is None:  # only a new battle has these
         names.append("terms")
@@ -116,7 +119,18 @@ def _submit(message: Mapping[str, Any]) -> Submit:
         continues=continues,
         chosen=chosen,
         terms=None if terms is None else _text(terms),
+        images=_images(message.get("images", [])),
     )
+
+
+def _images(ids: object) -> Sequence[str]:
+    if (
+        isinstance(ids, list)
+        and len(ids) <= MAX_IMAGES
+        and all(type(one) is str and ATTACHMENT_ID.fullmatch(one) for one in ids)
+    ):
+        return tuple(ids)
+    raise BadMessage(f"images are the ids of at most {MAX_IMAGES} uploads")
 
 
 def _chosen(message: Mapping[str, Any]) -> Chosen:

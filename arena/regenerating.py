@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
-from arena import states
-from arena.battles import StartedTurn, history_of, hold_its_cost
+from arena import attachments, states
+from arena.battles import StartedTurn, history_of, lineage, start_turn
 from arena.models import Answer, Battle, Contestant, Turn
 from arena.refusals import Refused
 
@@ -69,8 +69,8 @@ def regenerate(*, battle_id: int, slot: str | None = None, network: str = "") ->
     battle.state, battle.void_reason, battle.ready_at = Battle.State.STREAMING, "", None
     battle.save(update_fields=["state", "void_reason", "ready_at"])
     history = history_of(battle, before=turn.number)
-    hold_its_cost(battle, turn, answers, history, network)
-    return StartedTurn(battle, turn, {answer.slot: answer for answer in answers}, history)
+    pictures = attachments.pictures(lineage(battle))
+    return start_turn(battle, turn, answers, history, network, pictures)
 
 
 def _sides_to_ask(battle: Battle, answers: list[Answer], slot: str | None) -> list[Answer]:

@@ -74,9 +74,11 @@ def _needs(house: ArenaSettings) -> pairing.Needs | None:
     known = _known
     if not known or time.monotonic() - known.asked >= settings.SETTINGS_RECHECK_SECONDS:
         known = _known = _ask(known)
-    if not known or timezone.now() - known.version[1] > timedelta(hours=house.needs_max_age_hours):
-        return None
-    return known.needs
+    return None if not known or too_old(known.version[1], house) else known.needs
+
+
+def too_old(made_at: datetime, house: ArenaSettings) -> bool:
+    return timezone.now() - made_at > timedelta(hours=house.needs_max_age_hours)
 
 
 def _ask(known: _Known | None) -> _Known | None:

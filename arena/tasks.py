@@ -5,7 +5,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.conf import settings
 
-from arena import battles, breakers, health, limits
+from arena import attachments, battles, breakers, health, limits
 
 
 @shared_task
@@ -21,6 +21,11 @@ def send_due_probes() -> int:
 @shared_task
 def prune_requests() -> int:
     return breakers.prune(older_than=timedelta(days=settings.REQUEST_LOG_DAYS))
+
+
+@shared_task
+def sweep_uploads() -> int:
+    return attachments.sweep()
 
 
 @shared_task

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from arena import views
+from arena import image_views, views
 from arena.consumers import BattleConsumer
 
 app_name = "arena"
@@ -11,6 +11,9 @@ urlpatterns = [
     path("history/", views.history, name="history"),
     path("terms/", views.terms, name="terms"),
     path("share/<str:share_id>/", views.shared, name="shared"),
+    path("images/", image_views.upload, name="upload_image"),
+    path("images/<str:public_id>/", image_views.show, name="image"),
+    path("images/<str:public_id>/discard/", image_views.discard, name="discard_image"),
     path("battle/<str:public_id>/", views.battle, name="battle"),
     path("battle/<str:public_id>/vote/", views.vote, name="vote"),
     path("battle/<str:public_id>/skip/", views.skip, name="skip"),

@@ -30,6 +30,7 @@ def _conversation_page(
             "page_state": pages.page_state(view),
             "sides": pages.sides(view, mode),
             "contestants": pages.contestants(),
+            "takes_images": pages.takes_images(mode),
             "max_prompt_chars": settings.MAX_PROMPT_CHARS,
             "max_answer_tokens": settings.MAX_ANSWER_TOKENS,
             "max_comment": votes.MAX_COMMENT,

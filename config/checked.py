@@ -32,6 +32,11 @@ def fernet_keys(values: Sequence[str]) -> None:
             ) from error
 
 
+def json_object(value: object) -> None:
+    if not isinstance(value, dict):
+        raise ValidationError("Must be a JSON object.")
+
+
 def only_demo(demo: bool) -> Callable[[bool], None]:
     def check(value: bool) -> None:
         if value and not demo:

@@ -199,6 +199,7 @@ CELERY_TASK_DEFAULT_QUEUE = "votes"
 CELERY_TASK_ROUTES = {
     "leaderboard.tasks.publish_snapshots": {"queue": "ratings"},
     "leaderboard.tasks.refresh_pair_needs": {"queue": "ratings"},
+    "leaderboard.tasks.refresh_reliability": {"queue": "ratings"},
     "leaderboard.tasks.publish_slow_snapshots": {"queue": "ratings"},
     "leaderboard.tasks.prune_snapshots": {"queue": "ratings"},
     "leaderboard.tasks.check_pair_counts": {"queue": "ratings"},
@@ -206,9 +207,11 @@ CELERY_TASK_ROUTES = {
     "leaderboard.tasks.run_import": {"queue": "ratings"},
     "arena.tasks.send_due_probes": {"queue": "probes"},
     "arena.tasks.prune_requests": {"queue": "ratings"},
+    "arena.tasks.sweep_uploads": {"queue": "ratings"},
     "arena.tasks.prune_spending": {"queue": "ratings"},
     "evaluation.tasks.work_on": {"queue": "evaluation"},
-    "evaluation.tasks.sweep": {"queue": "evaluation"},
+    # evaluation.tasks.sweep stays among the short ones: behind shards of a minute each it would
+    # expire unread, and what a dead worker held would wait until the others have nothing to do.
     "evaluation.tasks.prune_responses": {"queue": "evaluation"},
     "evaluation.tasks.check_code": {"queue": "sandbox"},
     "evaluation.tasks.report_sandbox": {"queue": "sandbox"},
@@ -260,6 +263,12 @@ CELERY_BEAT_SCHEDULE["tell the sampler what the ratings need"] = {
     "schedule": 10.0 if DEMO else 60.0,
     "options": {"expires": 60},
 }
+# Reads the requests of a week; whoever looks at the board sees no difference within minutes.
+CELERY_BEAT_SCHEDULE["sum up how reliably models answer"] = {
+    "task": "leaderboard.tasks.refresh_reliability",
+    "schedule": 30.0 if DEMO else 300.0,
+    "options": {"expires": 300},
+}
 CELERY_BEAT_SCHEDULE["import votes that the staff asked for"] = {
     "task": "leaderboard.tasks.run_import",
     "schedule": 3.0,
@@ -302,6 +311,11 @@ CELERY_BEAT_SCHEDULE["forget yesterday's networks"] = {
     "task": "arena.tasks.prune_spending",
     "schedule": 900.0,
     "options": {"expires": 900},
+}
+CELERY_BEAT_SCHEDULE["delete images that were not sent"] = {
+    "task": "arena.tasks.sweep_uploads",
+    "schedule": 600.0,
+    "options": {"expires": 600},
 }
 # In memory: no entry needs to be remembered across a start, and beat needs no disk.
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
@@ -421,8 +435,17 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = None if DEMO else BASE_DIR / "staticfiles"
+ATTACHMENTS_DIR: Path = env.path("ATTACHMENTS_DIR", DATA_DIR / "attachments").resolve()
+ATTACHMENTS_STORAGE = env.str("ATTACHMENTS_STORAGE", "django.core.files.storage.FileSystemStorage")
+ATTACHMENTS_OPTIONS: Any = env.json("ATTACHMENTS_OPTIONS", {}, validate=checked.json_object)
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    # Images of questions. All web processes and the worker of the queue `ratings` see the same: a
+    # shared folder, or another of Django's storages (for S3, django-storages has one).
+    "attachments": {
+        "BACKEND": ATTACHMENTS_STORAGE,
+        "OPTIONS": ATTACHMENTS_OPTIONS or {"location": str(ATTACHMENTS_DIR)},
+    },
     "staticfiles": {
         # The demo serves the sources as they are; a served arena runs collectstatic.
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"

@@ -48,8 +48,10 @@ def finish(*, run_id: int) -> bool:
     except Exception as error:
         # Whatever it is, it would come again at every attempt, and the run would never end.
         log.exception("run %s cannot be scored", run_id)
-        fits = "the responses do not fit" if isinstance(error, ValueError) else "scoring broke down"
-        return _close(run, state=Run.State.FAILED, reason=f"{fits}: {error}")
+        reason = f"scoring broke down: {error!r}"
+        if isinstance(error, ValueError):
+            reason = f"the responses do not fit: {error}"
+        return _close(run, state=Run.State.FAILED, reason=reason)
     definition = from_json(run.task.spec)
     counts = run.samples.aggregate(
         done=Count("pk", filter=Q(state=Sample.State.DONE)),

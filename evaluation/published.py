@@ -56,7 +56,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One model's figure in one column. Bounds are None where there is too little to say."""
+    """One model's figure in one column.
+
+    Bounds are None where there is too little to say, counts where another program has not told.
+    """
 
     run_id: int
     contestant_id: int
@@ -65,8 +68,8 @@ class Result:
     high: float | None
     n: int
     errors: int
-    unparsed: int
-    truncated: int
+    unparsed: int | None
+    truncated: int | None
     finished_at: datetime
     source: str
     normalised: float
@@ -294,8 +297,8 @@ def _result(run: _Run, column: Column) -> Result:
         high=estimate.get("high"),
         n=estimate.get("n", 0),
         errors=run.errors or 0,
-        unparsed=run.unparsed or 0,
-        truncated=run.truncated or 0,
+        unparsed=run.unparsed,
+        truncated=run.truncated,
         finished_at=run.finished_at,
         source=run.source,
         normalised=column.normalised(run.primary_score),

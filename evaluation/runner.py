@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 import random
 import secrets
@@ -43,13 +44,14 @@ from arena.backends.base import (
 )
 from arena.backends.client import BackendClient
 from arena.backends.guard import AddressPolicy
+from arena.keys import KeyUnreadable
 from arena.models import Endpoint
 from evaluation import following, haystacks, judging, response_cache, retrying
 from evaluation.definitions.definition import from_json
 from evaluation.gate import CapReached, Gate, battle_streams_at
 from evaluation.limits import Budget, estimated_tokens
 from evaluation.models import Run, Sample
-from evaluation.runs import Refused, cost_so_far, pause, storable
+from evaluation.runs import cost_so_far, pause, stop, storable
 
 log = logging.getLogger(__name__)
 
@@ -84,12 +86,19 @@ def _lease(run_id: int, owner: str, size: int, of_judge: bool) -> list[Sample]:
     with transaction.atomic():
         run = Run.objects.select_related("contestant", "judge").get(pk=run_id)
         one = run.judge if of_judge else run.contestant
-        endpoint = one.endpoint_id if one else None
-        if endpoint is None:
+        if one is None:
             return []
-        Endpoint.objects.select_for_update(no_key=True).get(pk=endpoint)
+        endpoint = one.endpoint_id
+        if endpoint is not None:
+            Endpoint.objects.select_for_update(no_key=True).get(pk=endpoint)
         run = Run.objects.select_for_update(no_key=True).get(pk=run_id)
         if run.state not in (Run.State.QUEUED, Run.State.RUNNING):
+            return []
+        waiting = run.samples.filter(following.OF_JUDGE if of_judge else ~following.OF_JUDGE)
+        waiting = waiting.filter(state=Sample.State.PENDING)
+        if endpoint is None:
+            if waiting.exists():  # it was taken away meanwhile
+                pause(run=run, reason=f"{one} has no endpoint to ask")
             return []
         busy = Sample.objects.filter(
             following.at_endpoint(endpoint), state=Sample.State.LEASED, lease_until__gt=now
@@ -100,9 +109,7 @@ def _lease(run_id: int, owner: str, size: int, of_judge: bool) -> list[Sample]:
             pause(run=run, reason=f"the cost cap of {run.cost_cap} USD is reached")
             return []
         ids = list(
-            Sample.objects.select_for_update(skip_locked=True)
-            .filter(following.OF_JUDGE if of_judge else ~following.OF_JUDGE)
-            .filter(run=run, state=Sample.State.PENDING)
+            waiting.select_for_update(skip_locked=True)
             .order_by("id")
             .values_list("pk", flat=True)[:size]
         )
@@ -198,6 +205,9 @@ def run_shard(
     ).get(pk=run_id)
     try:
         return asyncio.run(_Asking(run, owner, samples, size, seconds, on_sample).ask_all())
+    except KeyUnreadable as error:
+        stop(run=run, reason=str(error))
+        return Shard()
     finally:
         release(run_id=run_id, owner=owner)
 
@@ -459,12 +469,7 @@ class _Asking:
         """Nothing more is asked; what is under way is given up at the next look."""
         self.waiting.clear()
         self.broken = True
-        await self._in_database(self._break, reason)
-
-    def _break(self, reason: str) -> None:
-        # Somebody else may have paused or cancelled it meanwhile: that is as good.
-        with contextlib.suppress(Refused):
-            pause(run=self.run, reason=reason)
+        await self._in_database(functools.partial(stop, run=self.run, reason=reason))
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from decimal import Decimal
 from typing import Any
@@ -203,6 +204,12 @@ def pause(*, run: Run, reason: str = "") -> None:
         state=Run.State.PAUSED,
         reason=reason,
     )
+
+
+def stop(*, run: Run, reason: str) -> None:
+    """Pauses a run that cannot go on by itself. Somebody may have been quicker: as good."""
+    with contextlib.suppress(Refused):
+        pause(run=run, reason=reason)
 
 
 def resume(*, run: Run, cost_cap: Decimal | None = None) -> None:

@@ -10,6 +10,7 @@ from django.conf import settings
 from evaluation import finishing, response_cache, runner, sandboxes, verdicts
 
 CHECK_EXPIRES = 60.0  # seconds: by then the sweep has sent another
+WORK_EXPIRES = 90.0  # longer than a shard; else busy workers would find a heap of them
 
 
 @shared_task
@@ -29,7 +30,7 @@ def work_on(run_id: int) -> int:
 def sweep() -> int:
     run_ids = runner.sweep()
     for run_id in run_ids:
-        work_on.delay(run_id)
+        work_on.apply_async((run_id,), expires=WORK_EXPIRES)
     if sandboxes.is_due():
         report_sandbox.apply_async(expires=CHECK_EXPIRES)
     for run_id in verdicts.sweep():

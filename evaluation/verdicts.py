@@ -7,7 +7,6 @@ claim has ended. Without a sandbox nothing is run: the run pauses and says why.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
 import time
@@ -21,7 +20,7 @@ from django.utils import timezone
 from evaluation import programs, sandbox, sandboxes
 from evaluation.definitions.definition import from_json
 from evaluation.models import Run, Sample, Verdict
-from evaluation.runs import Refused, pause, storable
+from evaluation.runs import stop, storable
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +64,12 @@ def check(*, run_id: int, seconds: float = TURN, on_verdict: OnVerdict | None = 
             failed_starts += 1
             log.warning("the sandbox did not start: %s", error)
             if failed_starts == STARTS:
-                _pause(run, f"the sandbox does not start: {error}")
+                stop(run=run, reason=f"the sandbox does not start: {error}")
                 break
             continue
         except ValueError as error:  # not an item of HumanEval: so are all
             _unclaim(sample, owner)
-            _pause(run, f"the answers cannot be run: {error}")
+            stop(run=run, reason=f"the answers cannot be run: {error}")
             break
         except BaseException:
             _unclaim(sample, owner)
@@ -154,10 +153,4 @@ def _store(sample: Sample, owner: str, outcome: sandbox.Outcome) -> bool:
 def _pause_without_sandbox(run: Run) -> None:
     """Unless another worker can do it."""
     if why := sandboxes.obstacle():
-        _pause(run, f"code cannot be run: {why}")
-
-
-def _pause(run: Run, reason: str) -> None:
-    # Somebody else may have paused or cancelled it meanwhile: that is as good.
-    with contextlib.suppress(Refused):
-        pause(run=run, reason=reason)
+        stop(run=run, reason=f"code cannot be run: {why}")

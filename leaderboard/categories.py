@@ -134,10 +134,18 @@ def _count(votes: list[Vote], categories: list[Category]) -> None:
 
 
 def correct() -> int:
-    """Rebuild the categories whose counts disagree with the votes. Returns the rows that did."""
-    found = tally.differences()
-    mark_stale({key.category for key in found})
-    rebuild_stale()
+    """Set the counts to what the votes say, where they say something else. Returns the rows.
+
+    The counting lock is had alone from the comparison to the last row: nobody settles in between,
+    and of two corrections at once the second one finds nothing. Votes are cast meanwhile (on
+    SQLite they wait), and counted after it.
+    """
+    backfill_features()  # beforehand: it reads texts
+    with transaction.atomic():
+        tally.lock_counting(alone=True)
+        found = tally.differences()
+        tally.store({key: by_votes for key, (_, by_votes) in found.items()})
+    rebuild_stale()  # their counts were left out
     return len(found)
 
 

@@ -77,6 +77,9 @@ class VoteFeatures(models.Model):
     creative = models.BooleanField(default=False)
     instructions = models.BooleanField(default=False)
     refusal = models.BooleanField(default=False)
+    identity_leak = models.BooleanField(
+        default=False, db_default=False, help_text="An answer said who wrote it (arena/leaks.py)."
+    )
     tokens_a = models.PositiveIntegerField(null=True)
     tokens_b = models.PositiveIntegerField(null=True)
     headers_a = models.PositiveIntegerField(null=True)
@@ -322,6 +325,35 @@ class ImportPiece(models.Model):
         return f"{self.run_id}/{self.number}"
 
 
+class Reliability(models.Model):
+    """How a model has answered of late. Written by `leaderboard.reliability`, for the board to read.
+
+    In the database, because every process must publish the same figures.
+    """
+
+    contestant = models.OneToOneField(
+        Contestant, on_delete=models.CASCADE, primary_key=True, related_name="reliability"
+    )
+    requests = models.PositiveIntegerField(help_text="Answered or failed.")
+    failed = models.PositiveIntegerField()
+    first_token = models.FloatField(null=True, help_text="Seconds to it, the median.")
+    tokens_per_second = models.FloatField(null=True, help_text="Of the writing alone.")
+    input_tokens = models.FloatField(null=True, help_text="Of an answer, the mean.")
+    output_tokens = models.FloatField(null=True, help_text="The same of what it wrote.")
+
+    class Meta:
+        verbose_name_plural = "reliabilities"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(requests__gte=1, failed__lte=F("requests")),
+                name="reliability_is_of_requests",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contestant_id}: {self.failed} of {self.requests} failed"
+
+
 class SamplingDay(models.Model):
     """What became of the battles into which one model was drawn on one day (UTC). Published.
 
@@ -337,6 +369,11 @@ class SamplingDay(models.Model):
     completed = models.PositiveIntegerField(default=0, help_text="Both answers were complete.")
     skipped = models.PositiveIntegerField(default=0)
     voided = models.JSONField(default=dict, help_text="By reason.")
+    failures = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Of requests, before any text: it was asked again, or another model was drawn.",
+    )
     votes = models.PositiveIntegerField(default=0)
     held = models.PositiveIntegerField(default=0)
     excluded = models.JSONField(default=dict, help_text="By reason.")

@@ -78,9 +78,9 @@ def public_votes(chosen: QuerySet[Vote] | None = None) -> Iterator[PublicVote]:
             flags=_flags(features[_FLAGS_AT:]) if known else (),
             pair_probability=probability,
             source=sources[source] if source else "",
-            counted=tallied,
+            counted=tallied and not reason,
             # What waits has no reason to be excluded yet; it is named by what it waits for.
-            exclusion_reason="" if tallied else reason or status,
+            exclusion_reason=reason or ("" if tallied else status),
             categories=tuple(slugs[i] for i in belongs),
             styles=None if None in styles else styles,
         )

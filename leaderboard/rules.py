@@ -8,8 +8,10 @@ A rule is JSON that an administrator writes:
     {"min": {"prompt_tokens": 500}}       a number, inclusive; "max" likewise
     {"outcomes": ["lo", "hi"]}            only these outcomes: no ties
     {"not": RULE}, {"all": [RULE, …]}, {"any": [RULE, …]}
+    {"leaks": true}                       those too on answers that said who wrote them
 
-Several keys in one object must all hold.
+Several keys in one object must all hold. Votes with the flag `identity_leak` belong only where the
+rule itself, not one inside it, says "leaks".
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-FLAGS = ("code", "math", "creative", "instructions", "refusal")
+FLAGS = ("code", "math", "creative", "instructions", "refusal", "identity_leak")
 NUMBERS = ("turns", "prompt_tokens")
 OUTCOMES = ("lo", "hi", "tie", "both_bad")
 MAX_DEPTH = 8
@@ -39,7 +41,14 @@ def compile_rule(rule: object, _depth: int = 0) -> Rule:
     if _depth > MAX_DEPTH:
         raise BadRule(f"rules inside rules go {MAX_DEPTH} deep at most")
     parts = [_compile_part(str(key), value, _depth) for key, value in rule.items()]
+    if _depth == 0 and not counts_leaks(rule):
+        parts.append(lambda features: not features["identity_leak"])
     return lambda features: all(part(features) for part in parts)
+
+
+def counts_leaks(rule: object) -> bool:
+    """Whether a (good) rule lets votes in on answers that said who wrote them."""
+    return isinstance(rule, dict) and rule.get("leaks") is True
 
 
 def cut_points(rule: object) -> dict[str, set[int]]:
@@ -78,6 +87,10 @@ def _compile_part(key: str, value: object, depth: int) -> Rule:
             if key == "min":
                 return lambda features: all(features[name] >= n for name, n in bounds.items())
             return lambda features: all(features[name] <= n for name, n in bounds.items())
+        case "leaks":
+            if value is not True or depth > 0:
+                raise BadRule('leaks: only {"leaks": true} is understood, and not inside of a rule')
+            return lambda features: True
         case "not":
             inner = compile_rule(value, depth + 1)
             return lambda features: not inner(features)
@@ -87,7 +100,8 @@ def _compile_part(key: str, value: object, depth: int) -> Rule:
                 return lambda features: all(rule(features) for rule in rules)
             return lambda features: any(rule(features) for rule in rules)
     raise BadRule(
-        f"unknown key {key!r}: flag, language, min, max, outcomes, not, all and any are understood"
+        f"unknown key {key!r}: flag, language, min, max, outcomes, leaks, not, all and any are "
+        "understood"
     )
 
 

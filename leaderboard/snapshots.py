@@ -28,6 +28,7 @@ from leaderboard import counted_votes, covariance, methods, tally
 from leaderboard.methods import ENGINE_VERSION, Inputs, NotComputable
 from leaderboard.models import OVERALL, Category, Method, PairCount, Rating, Snapshot, VoteFeatures
 from leaderboard.ratings.counts import PairCounts
+from leaderboard.rules import counts_leaks
 
 logger = logging.getLogger(__name__)
 
@@ -199,6 +200,11 @@ class _Work:
     def excluded(self) -> dict[str, int]:
         return tally.excluded_by_reason()
 
+    def excluded_from(self, category: Category) -> dict[str, int]:
+        """By reason, without those that this category counts nevertheless."""
+        counted = Vote.Exclusion.IDENTITY_LEAK if counts_leaks(category.rule) else None
+        return {reason: n for reason, n in self.excluded.items() if reason != counted}
+
     @cached_property
     def pending(self) -> int:
         return Vote.objects.filter(status__in=[Vote.Status.PENDING, Vote.Status.HELD]).count()
@@ -296,7 +302,7 @@ def _store(category: Category, inputs: Inputs, work: _Work) -> Snapshot | None:
             code_version=f"{VERSION}+ratings.{ENGINE_VERSION}",
             data_hash=inputs.data_hash,
             votes_counted=inputs.counts.total,
-            votes_excluded=work.excluded,
+            votes_excluded=work.excluded_from(category),
             votes_pending=work.pending,
             cells=cells,
             # Of the overall board alone: differences elsewhere are nobody's question.

@@ -23,10 +23,11 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import chain
+from functools import lru_cache
+from itertools import chain, islice
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -35,7 +36,8 @@ from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Case, Count, F, Q, Value, When
 from django.db.models.functions import Greatest, Least
 
-from arena.models import Answer, Battle, Slot, Turn, Vote, Voter
+from arena.leaks import Identity, Said, Scanner
+from arena.models import Answer, Battle, Contestant, Slot, Turn, Vote, Voter
 from leaderboard.features import Message, features_of, prompt_key
 from leaderboard.models import OVERALL, Category, PairCount, VoteFeatures
 from leaderboard.rules import FLAGS, NUMBERS, Rule, compile_rule, cut_points
@@ -45,6 +47,7 @@ logger = logging.getLogger(__name__)
 BATCH = 1_000
 TEXTS = 100  # conversations in memory at a time
 ROWS = 400  # of pair counts in one statement
+STORED = 5_000  # the same, where each has its own and nothing is added up
 
 # Of this arena's own votes at most so many count on one and the same first prompt.
 REPEATS = 50
@@ -164,11 +167,16 @@ def settle(limit: int = BATCH) -> int:
         refused = refusals(due, features)
         changes: Counter[Key] = Counter()
         counted: list[int] = []
+        leaked: list[int] = []  # in the counts of the categories that ask for them
         uncounted: dict[str, list[int]] = defaultdict(list)  # by the reason found here
         for vote in due:
-            wanted = vote.status in RATED and vote.pk not in refused
+            leak = features[vote.pk].identity_leak
+            wanted = vote.pk not in refused and (
+                vote.status in RATED
+                or (leak and vote.exclusion_reason == Vote.Exclusion.IDENTITY_LEAK)
+            )
             if wanted:
-                counted.append(vote.pk)
+                (leaked if leak else counted).append(vote.pk)
             else:
                 uncounted[refused.get(vote.pk, "")].append(vote.pk)
             if wanted != vote.tallied:
@@ -179,6 +187,12 @@ def settle(limit: int = BATCH) -> int:
         apply(changes)
         marked = Vote.objects.filter(pk__in=counted).update(
             status=Vote.Status.COUNTED, tallied=True, tally_due=False
+        )
+        marked += Vote.objects.filter(pk__in=leaked).update(
+            status=Vote.Status.EXCLUDED,
+            exclusion_reason=Vote.Exclusion.IDENTITY_LEAK,
+            tallied=True,
+            tally_due=False,
         )
         for reason, ids in uncounted.items():
             excluded: dict[str, Any] = (
@@ -193,7 +207,7 @@ def settle(limit: int = BATCH) -> int:
 
 
 LOADED = (
-    *("status", "choice", "turn", "tallied", "voter_id", "created_at"),
+    *("status", "exclusion_reason", "choice", "turn", "tallied", "voter_id", "created_at"),
     *("battle__contestant_a_id", "battle__contestant_b_id", "battle__mode", "battle__source_id"),
 )
 
@@ -233,21 +247,48 @@ def ensure_features(votes: Sequence[Vote]) -> dict[int, VoteFeatures]:
         if vote.battle_id not in with_text
     ]
     judged = [vote for vote in missing if vote.battle_id in with_text]
+    who = Identities() if judged else None
     for start in range(0, len(judged), TEXTS):
         part = judged[start : start + TEXTS]
         texts = conversations(part)
         for vote in part:
             turns = texts[vote.battle_id]
+            # Whoever published other votes had rules of their own.
             own = vote.battle.source_id is None
             made.append(
                 VoteFeatures(
                     vote_id=vote.pk,
                     prompt_key=prompt_key(turns[0][0]) if own and turns else "",
+                    identity_leak=own and who is not None and who.leaked(vote.battle, turns),
                     **asdict(features_of(turns)),
                 )
             )
     VoteFeatures.objects.bulk_create(made, ignore_conflicts=True)
     return found | {features.vote_id: features for features in made}
+
+
+class Identities:
+    """Who might be named, and whether an answer does it."""
+
+    def __init__(self) -> None:
+        everybody = Contestant.objects.only("name", "organisation", "aliases")
+        self._of = {contestant.pk: contestant.identity() for contestant in everybody}
+        self._scanner = _scanner(frozenset(self._of.values()))
+
+    def leaked(self, battle: Battle, turns: Sequence[Message]) -> bool:
+        assert battle.contestant_b_id is not None
+        sides = {
+            Slot.A.value: self._of[battle.contestant_a_id],
+            Slot.B.value: self._of[battle.contestant_b_id],
+        }
+        said = [Said(prompt, {Slot.A.value: a, Slot.B.value: b}) for prompt, a, b in turns]
+        return self._scanner.leaks(said, sides)
+
+
+@lru_cache(maxsize=2)
+def _scanner(everybody: frozenset[Identity]) -> Scanner:
+    """Compiled once, not with each batch: it changes only when a model comes or is renamed."""
+    return Scanner(everybody)
 
 
 def conversations(votes: Sequence[Vote]) -> dict[int, list[Message]]:
@@ -285,12 +326,12 @@ class PersonalLimits:
         own = [vote for vote in due if _limited(vote)]
         if not own:
             return
-        counted = Vote.objects.order_by().filter(
-            voter__in={vote.voter_id for vote in own}, tallied=True, battle__source=None
-        )
+        people = {vote.voter_id for vote in own}
         if settings.VOTES_COUNTED_PER_DAY:
             days = [day_of(vote) for vote in own]
-            lately = counted.filter(
+            lately = Vote.objects.order_by().filter(
+                voter__in=people,
+                tallied=True,
                 created_at__gte=datetime.combine(min(days), time(), UTC),
                 created_at__lt=datetime.combine(max(days) + timedelta(days=1), time(), UTC),
             )
@@ -300,11 +341,10 @@ class PersonalLimits:
             )
         keys = {self._prompts[vote.pk] for vote in own} - {""}
         if settings.SAME_PROMPT_COUNTS_ONCE and keys:
-            self._asked.update(
-                counted.filter(features__prompt_key__in=keys).values_list(
-                    "voter", "features__prompt_key"
-                )
+            asked = VoteFeatures.objects.order_by().filter(
+                prompt_key__in=keys, vote__voter__in=people, vote__tallied=True
             )
+            self._asked.update(asked.values_list("vote__voter", "prompt_key"))
 
     def objection(self, vote: Vote) -> str:
         """Why this vote must not count, empty if it may: then it is one of those that do."""
@@ -414,6 +454,21 @@ def apply(changes: Counter[Key]) -> None:
                 [value for key, change in rows[start:end] for value in (*key, change)],
             )
             start = end
+
+
+def store(counts: Mapping[Key, int]) -> None:
+    """Set these counts, whatever they were. With the counting lock, alone."""
+    rows = (
+        PairCount(category_id=key.category, lo_id=key.lo, hi_id=key.hi, outcome=key.outcome, n=n)
+        for key, n in sorted(counts.items())
+    )
+    while batch := list(islice(rows, STORED)):
+        PairCount.objects.bulk_create(
+            batch,
+            update_conflicts=True,
+            unique_fields=["category", "lo", "hi", "outcome"],
+            update_fields=["n"],
+        )
 
 
 def votes_by_traits(

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from leaderboard import categories, pair_needs, sampling, snapshots, tally
+from leaderboard import categories, pair_needs, reliability, sampling, snapshots, tally
 from leaderboard.models import Method
 from leaderboard.transfer import import_runs
 
@@ -45,6 +45,11 @@ def run_import() -> int | None:
 @shared_task
 def rebuild_categories() -> int:
     return categories.rebuild_stale()
+
+
+@shared_task
+def refresh_reliability() -> int:
+    return reliability.refresh()
 
 
 @shared_task

@@ -6,6 +6,7 @@ The database is asked for the snapshot itself, never for a vote or a count.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from math import isclose
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from arena.models import Vote
 from leaderboard import methods, snapshots
 from leaderboard.formats import arena, values
 from leaderboard.formats.records import BadRow, Unreadable
@@ -145,7 +147,7 @@ def _read(path: Path, category: str, verdict: Verdict) -> VoteTable:
                 continue
             verdict.votes += 1
             cells = row.fields
-            if cells["counted"] != "true" or category not in cells["categories"].split():
+            if category not in cells["categories"].split() or not _in_the_counts(cells):
                 continue
             try:
                 outcome = _OUTCOMES[values.winner(cells["winner"])]
@@ -172,6 +174,14 @@ def _read(path: Path, category: str, verdict: Verdict) -> VoteTable:
         np.frombuffer(outcomes, dtype=np.int8),
         np.frombuffer(moments, dtype=np.int64),
         np.frombuffer(styles, dtype=np.int32).reshape(-1, 2, len(STYLES)),
+    )
+
+
+def _in_the_counts(cells: Mapping[str, str]) -> bool:
+    """Votes on answers that said who wrote them are in those of a category that asks for them."""
+    return cells["counted"] == "true" or (
+        cells["exclusion_reason"] == Vote.Exclusion.IDENTITY_LEAK
+        and "identity_leak" in cells["flags"].split()
     )
 
 

@@ -70,7 +70,11 @@ def withdraw(
             # Locked, so that no worker settles one of them by the status it had before.
             batch = list(
                 Vote.objects.filter(chosen, pk__gt=last)
-                .exclude(status=Vote.Status.EXCLUDED)
+                # Those on answers that said who wrote them are still counted in some categories.
+                .exclude(
+                    Q(status=Vote.Status.EXCLUDED)
+                    & ~Q(exclusion_reason=Vote.Exclusion.IDENTITY_LEAK)
+                )
                 .order_by("pk")
                 .select_for_update(of=("self",))
                 .values_list("pk", flat=True)[:BATCH]

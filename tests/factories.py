@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from arena.models import (
     Answer,
+    Attachment,
     Battle,
     Contestant,
     Endpoint,
@@ -67,6 +68,21 @@ def upstream_request(outcome: str = "answered", **fields: Any) -> UpstreamReques
 
 def voter(**fields: Any) -> Voter:
     return Voter.objects.create(**{"key": f"{next(_numbers):032x}", **fields})
+
+
+def attachment(**fields: Any) -> Attachment:
+    """The row of an uploaded image, without its file."""
+    if "voter" not in fields:
+        fields["voter"] = fields["turn"].battle.voter if fields.get("turn") else voter()
+    fields = {
+        "content_type": "image/png",
+        "sha256": "0" * 64,
+        "size": 10,
+        "width": 4,
+        "height": 3,
+        **fields,
+    }
+    return Attachment.objects.create(**fields)
 
 
 def source(**fields: Any) -> Source:

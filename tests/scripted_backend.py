@@ -6,6 +6,7 @@ tests/interop. `python -m tests.scripted_backend PORT` serves it as a process of
 | model | what it does |
 | --- | --- |
 | `says:TEXT`, `echo` | answers TEXT, or the words of the prompt |
+| `sees:TEXT` | the kinds of the images it got, message by message, and TEXT |
 | `says-then-repeats:TEXT` | answers TEXT, then the prompt, letter by letter |
 | `prefers:WORD` | a judge: the better of two answers is the one with WORD in it |
 | `solves` | answers the text in `solutions` whose key is in the prompt |
@@ -16,6 +17,7 @@ tests/interop. `python -m tests.scripted_backend PORT` serves it as a process of
 | `long`, `filtered`, `empty`, `dies` | ends at a limit, by a filter, wordless, in mid-answer |
 | `fails-once:ID` | 503, then answers |
 | `fails-after:1` | 503 after so many answers |
+| `thinks` | a thought, and nothing said |
 | `thinks-then-dies` | a thought, and then the end of the connection |
 | `wordless-at-first` | nothing visible in one token, an answer in more |
 | `after:0.2` | the words of the prompt, so many seconds later |
@@ -23,6 +25,8 @@ tests/interop. `python -m tests.scripted_backend PORT` serves it as a process of
 | `status:500` | that status |
 | `repeats-headers:401` | that status, with the request's headers in the error |
 | `quotes-headers` | answers with the request's headers |
+
+Asked for a moderation, it flags each `flag-CATEGORY` in a text, with the score 0.9.
 """
 
 from __future__ import annotations
@@ -49,9 +53,34 @@ def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
     return b"data: " + json.dumps({"id": "cmpl-1", "choices": [choice]}).encode() + b"\n\n"
 
 
+def _seen(request: dict[str, Any]) -> str:
+    """For example "[png jpeg] [] []" of three messages, two images in the first."""
+    seen = []
+    for message in request["messages"]:
+        parts = message["content"] if isinstance(message["content"], list) else []
+        urls = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+        kinds = [url.partition(";")[0].removeprefix("data:image/") for url in urls]
+        seen.append(f"[{' '.join(kinds)}]")
+    return " ".join(seen)
+
+
 def _usage(tokens: int, prompt: int = 7) -> bytes:
     usage = {"prompt_tokens": prompt, "completion_tokens": tokens, "total_tokens": prompt + tokens}
     return b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n"
+
+
+def _moderation(texts: list[str]) -> dict[str, Any]:
+    results = []
+    for text in texts:
+        flagged = re.findall(r"flag-([a-z/]+)", text)
+        results.append(
+            {
+                "flagged": bool(flagged),
+                "categories": {"calm": False, **dict.fromkeys(flagged, True)},
+                "category_scores": {"calm": 0.1, **dict.fromkeys(flagged, 0.9)},
+            }
+        )
+    return {"id": "modr-1", "model": "moderates", "results": results}
 
 
 def _framed(data: bytes) -> bytes:
@@ -97,6 +126,7 @@ class ScriptedBackend:
     def __init__(self, models: tuple[str, ...] = ("says:Hello", "echo")) -> None:
         self.models = models  # what it lists; it answers to any name
         self.requests: list[dict[str, Any]] = []
+        self.moderated: list[str] = []  # texts it was to check
         self.open_streams = 0
         self.most_streams = 0  # at once, so far
         self.idle = asyncio.Event()  # no stream is open
@@ -145,6 +175,10 @@ class ScriptedBackend:
         if head.startswith("GET "):
             listed = [{"id": name, "object": "model"} for name in self.models]
             await connection.answer(200, json.dumps({"object": "list", "data": listed}).encode())
+            return True
+        if head.startswith("POST /v1/moderations "):
+            self.moderated += request["input"]
+            await connection.answer(200, json.dumps(_moderation(request["input"])).encode())
             return True
         self.requests.append(request)
         name, _, argument = str(request.get("model", "")).partition(":")
@@ -229,6 +263,10 @@ class ScriptedBackend:
                 yield _chunk({"content": argument})
                 yield _chunk({}, "stop")
                 yield _usage(3)
+            case "sees":
+                yield _chunk({"content": f"{_seen(request)} {argument}"})
+                yield _chunk({}, "stop")
+                yield _usage(3)
             case "solves":
                 prompt = request["messages"][-1]["content"]
                 yield _chunk(
@@ -267,6 +305,10 @@ class ScriptedBackend:
                 yield _chunk({}, "length")
             case "dies":
                 yield _chunk({"content": "Half an ans"})
+            case "thinks":
+                yield _chunk({"reasoning_content": "Hmm."})
+                yield _chunk({}, "stop")
+                yield _usage(9)
             case "thinks-then-dies":
                 yield _chunk({"reasoning_content": "Hmm."})
             case "filtered":

@@ -34,8 +34,8 @@ class TermList:
     def find(self, text: str) -> str | None:
         """The first line that is in the text. Raises TooSlow."""
         text = normalised(text)
-        if self.words and (match := _search(self.words, text)):
-            return match.group().casefold()
+        if self.words and (match := _search(self.words, text.casefold())):
+            return match.group()
         return next((line for line, pattern in self.patterns if _search(pattern, text)), None)
 
 
@@ -77,10 +77,6 @@ def read(terms: str) -> TermList:
                 raise BadTerm(f"line {number} is found in every text")
             patterns.append((line, pattern))
         elif word := normalised(line):
-            words.append(word)
-    any_word = (
-        regex.compile(r"(?<!\w)(?:\L<words>)(?!\w)", regex.IGNORECASE, words=words)
-        if words
-        else None
-    )
+            words.append(word.casefold())
+    any_word = regex.compile(r"(?<!\w)\L<words>(?!\w)", words=words) if words else None
     return TermList(any_word, tuple(patterns))

@@ -21,7 +21,6 @@ from evaluation.judging.parts import Judgement, rules, texts_in, turns_of
 from evaluation.scorers import scorer
 from evaluation.scorers.judge import SingleParameters
 
-
 # Stands for an empty answer in what follows it: many servers refuse an empty message, and two
 # questions without an answer between them.
 NO_ANSWER = "(no answer)"

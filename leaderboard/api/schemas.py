@@ -30,7 +30,8 @@ StatusName = Literal["ok", "provisional", "separated", "unrated"]
 SortName = Literal[
     "rank", "model", "rating", "interval", "votes", "organisation", "licence", "win_rate",
     "both_bad_rate", "bootstrap", "status", "quantisation", "parameters", "context_length",
-    "price_input", "price_output", "memory_gb", "knowledge_cutoff", "open_weights", "benchmarks",
+    "price_input", "price_output", "price_answer", "memory_gb", "knowledge_cutoff", "open_weights",
+    "error_rate", "first_token", "tokens_per_second", "benchmarks",
 ]  # fmt: skip
 BenchmarkSort = Annotated[str, Field(pattern=r"^bench\.[A-Za-z0-9_-]{1,250}$")]
 Words = Annotated[str, Field(min_length=1, max_length=MAX_SEARCH)]
@@ -175,8 +176,8 @@ class ScoreOut(Out):
     high: Real = Field(description="Upper end of the 95 % interval.")
     n: int = Field(ge=0, description="Items scored.")
     errors: int = Field(ge=0, description="Requests that ended in an error.")
-    unparsed: int = Field(ge=0, description="Answers in which no answer was found.")
-    truncated: int = Field(ge=0, description="Answers cut off by the token limit.")
+    unparsed: Whole = Field(description="Answers in which no answer was found; null: not told.")
+    truncated: Whole = Field(description="Answers cut off by the token limit; null: not told.")
     finished_at: datetime
     source: str = Field(description="The program that ran it elsewhere; empty: this site.")
     run_id: int = Field(description="Its page is /benchmarks/runs/ and this number.")
@@ -213,6 +214,13 @@ class BenchmarkOut(Out):
 
 
 class LeaderboardRowOut(RowOut):
+    requests: Whole = Field(description="Of the last 7 days, answered or failed.")
+    error_rate: Share = Field(description="Share of them that failed.")
+    first_token: Real = Field(description="Seconds to it, the median of the same days.")
+    tokens_per_second: Real = Field(description="Of the writing alone.")
+    price_answer: Real = Field(
+        description="USD for a question and an answer of the mean length that it has had of late."
+    )
     benchmark_average: Share = Field(
         description="Mean over the benchmarks, each from 0 (guessing) to 1; null while one of "
         "them is missing."

@@ -356,6 +356,13 @@ CHARTS: dict[str, Callable[[Board], Chart | None]] = {
         "USD per million output tokens, logarithmic",
         lambda row: row.price_output,
     ),
+    "latency": _against(
+        "latency",
+        "Rating against latency",
+        PARETO,
+        "seconds to the first token, the median of late, logarithmic",
+        lambda row: row.first_token,
+    ),
     "size": _against(
         "size",
         "Rating against size",

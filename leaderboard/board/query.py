@@ -94,11 +94,20 @@ COLUMNS: dict[str, Column] = {
                descending=False),
         Column("price_output", "Price out", ("price_output",), "USD per million tokens",
                descending=False),
+        Column("price_answer", "Price per answer", ("price_answer",),
+               "USD for a question and an answer of the mean length that this model has had of late",
+               descending=False),
         Column("memory_gb", "Memory", ("memory_gb",), "Gigabytes needed", descending=False),
         Column("knowledge_cutoff", "Knowledge cut-off", ("knowledge_cutoff",), "As stated",
                numeric=False),
         Column("open_weights", "Open weights", ("open_weights",), "Whether anyone may fetch them",
                numeric=False),
+        Column("error_rate", "Error rate", ("error_rate", "requests"),
+               "Share of the requests of the last 7 days that failed", descending=False),
+        Column("first_token", "First token", ("first_token",),
+               "Seconds to the first token, the median of the last 7 days", descending=False),
+        Column("tokens_per_second", "Tokens/s", ("tokens_per_second",),
+               "Of the writing alone, over the answers of the last 7 days"),
     )
 }  # fmt: skip
 # The columns of single benchmarks are those there are results of: "bench." and a name.
@@ -114,9 +123,9 @@ def benchmark_of(key: str) -> str:
     return match[1] if match else ""
 
 
-def falls(key: str) -> bool:
-    """Whether the better end of this column is its highest."""
-    return COLUMNS[key].descending if key in COLUMNS else True
+def falls(key: str) -> bool | None:
+    """Whether the better end of this column is its highest; a benchmark's is its own affair."""
+    return COLUMNS[key].descending if key in COLUMNS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +144,7 @@ class BoardQuery:
     max_size: float | None = None
     retired: bool = False  # retired models are listed too
     sort: str = "rank"
-    descending: bool = False
+    descending: bool | None = False  # None: the better end first, which only the results say
     columns: tuple[str, ...] = DEFAULT_COLUMNS
     against: str = ""  # the benchmark that a chart sets the ratings against; "": the average
 
@@ -144,7 +153,6 @@ class BoardQuery:
         """Read an address. Parameters it does not know are ignored, empty ones are defaults."""
         read = _Reader(params)
         sort = read.column("sort", "rank")
-        natural = "desc" if falls(sort) else "asc"
         asked = read.columns("columns")
         against = read.text("against", MAX_COLUMN)
         if against and not benchmark_of(BENCHMARK + against):
@@ -163,7 +171,7 @@ class BoardQuery:
             max_size=high,
             retired=bool(read.yes_or_no("retired")),
             sort=sort,
-            descending=read.one_of("order", ("asc", "desc"), natural) == "desc",
+            descending=read.order(falls(sort)),
             columns=asked or DEFAULT_COLUMNS,
             against=against,
         )
@@ -272,6 +280,11 @@ class _Reader:
         if value not in known:
             raise BadParameter(name, f"{value!r} is none of {', '.join(known)}")
         return value
+
+    def order(self, natural: bool | None) -> bool | None:
+        if not self.text("order"):
+            return natural
+        return self.one_of("order", ("asc", "desc"), "asc") == "desc"
 
     def many(self, name: str, known: Sequence[str] | None = None) -> tuple[str, ...]:
         values = sorted({value for value in self._values(name) if value})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -83,6 +83,11 @@ class Row:
     memory_gb: float | None
     knowledge_cutoff: str
     open_weights: bool | None
+    requests: int | None = None  # of the last days, answered or failed
+    error_rate: float | None = None  # 0 to 1, of those
+    first_token: float | None = None  # seconds to it, the median
+    tokens_per_second: float | None = None
+    price_answer: float | None = None  # USD, at the mean length of its late answers
     benchmark_average: float | None = None  # 0 to 1
     benchmark_low: float | None = None
     benchmark_high: float | None = None
@@ -180,7 +185,9 @@ def benchmark_column(benchmark: Benchmark) -> Column:
         benchmark.title,
         (key, f"{key}.low", f"{key}.high", f"{key}.n"),
         f"{benchmark.metric} of {benchmark.task}, with its 95 % interval"
-        + (f"; run by {benchmark.source}" if benchmark.source else ""),
+        + (f"; run by {benchmark.source}" if benchmark.source else "")
+        + ("" if benchmark.higher_is_better else "; less is better"),
+        descending=benchmark.higher_is_better,
     )
 
 
@@ -205,6 +212,9 @@ def read(query: BoardQuery) -> Board:
     )
     public = benchmarks()
     _check_benchmarks(query, public)
+    if query.descending is None:
+        sorted_by = next(c for c in public.columns if c.key == benchmark_of(query.sort))
+        query = replace(query, descending=sorted_by.higher_is_better)
     rows = _rows(snapshot, public, retired=query.retired) if snapshot else []
     # A model that nobody has voted on stands on the overall board for its results alone.
     if query.category == OVERALL and (snapshot or not category.methods):
@@ -304,10 +314,14 @@ _RATING = (
     "rank", "rank_low", "rank_high", "rating", "lower", "upper", "boot_lower", "boot_upper",
     "votes", "win_rate", "both_bad_rate", "status",
 )  # fmt: skip
+_LATELY = (
+    "requests", "failed", "first_token", "tokens_per_second", "input_tokens", "output_tokens",
+)  # fmt: skip
 _CARD = (
     "name", "slug", "url", "organisation", "licence", "licence_url", "quantisation", "parameters",
     "context_length", "price_input", "price_output", "memory_gb", "knowledge_cutoff",
     "open_weights", "status",
+    *(f"reliability__{name}" for name in _LATELY),
 )  # fmt: skip
 
 
@@ -435,6 +449,7 @@ def _row(
         memory_gb=card["memory_gb"],
         knowledge_cutoff=card["knowledge_cutoff"],
         open_weights=card["open_weights"],
+        **lately(card),
         benchmark_average=share(public.average.get(contestant)),
         benchmark_low=share(low),
         benchmark_high=share(high),
@@ -442,6 +457,30 @@ def _row(
         reruns=public.reruns.get(contestant, frozenset()),
         contestant_id=contestant,
     )
+
+
+def lately(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says of how the model has answered, and what an answer of it costs."""
+    requests, failed, first_token, tokens_per_second, asked, answered = (
+        card[f"reliability__{name}"] for name in _LATELY
+    )
+    return {
+        "requests": requests,
+        "error_rate": share(failed / requests) if requests else None,
+        "first_token": first_token,
+        "tokens_per_second": tokens_per_second,
+        "price_answer": _price_of_an_answer(card, asked, answered),
+    }
+
+
+def _price_of_an_answer(
+    card: Mapping[str, Any], asked: float | None, answered: float | None
+) -> float | None:
+    """In USD; None where a price or a length is not known."""
+    price_in, price_out = price(card["price_input"]), price(card["price_output"])
+    if price_in is None or price_out is None or asked is None or answered is None:
+        return None
+    return round((asked * price_in + answered * price_out) / 1_000_000, 9)
 
 
 def elo(value: float | None) -> float | None:
@@ -508,7 +547,7 @@ def _ordered(rows: list[Row], query: BoardQuery) -> list[Row]:
     value = _SORT_VALUE.get(query.sort) or (lambda row: row.value(query.sort))
     known = [row for row in rows if value(row) not in (None, "")]
     rest = [row for row in rows if value(row) in (None, "")]
-    return sorted(known, key=value, reverse=query.descending) + rest
+    return sorted(known, key=value, reverse=bool(query.descending)) + rest
 
 
 _SORT_VALUE: dict[str, Callable[[Row], Any]] = {

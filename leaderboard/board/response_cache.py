@@ -29,7 +29,7 @@ from django.utils.cache import patch_vary_headers
 from arena.models import Contestant
 from config.version import VERSION
 from evaluation import published as evaluation
-from leaderboard.models import Category, Snapshot
+from leaderboard.models import Category, Reliability, Snapshot
 
 MAX_AGE = 10  # seconds a reader may go on without asking again
 WORTH_COMPRESSING = 1_000  # bytes
@@ -190,7 +190,7 @@ def state() -> str:
 
 
 def _digest() -> str:
-    """Read in four queries: a card, a category or a result may change without a new snapshot."""
+    """Read in six queries: a card, a category or a result may change without a new snapshot."""
     sha = hashlib.sha256()
     parts: Iterable[object] = (
         VERSION,
@@ -200,6 +200,7 @@ def _digest() -> str:
              .values_list("id", "published_at")),
         list(Category.objects.order_by("id").values_list()),
         list(Contestant.objects.order_by("id").values_list(*PUBLIC_FIELDS)),
+        list(Reliability.objects.order_by("contestant").values_list()),
         evaluation.state(),
     )  # fmt: skip
     for part in parts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import floor, log10
 
 from django.urls import reverse
 from django.utils.html import escape
@@ -93,6 +94,7 @@ def _score(benchmark: Benchmark, result: Result, address: str) -> str:
     if result.low is not None and result.high is not None:
         interval = figures.interval(result.low, result.high, percent=benchmark.percent)
         parts.append(f'<span class="sub">{interval}</span>')
+    parts.append(f'<span class="sub">n = {result.n:,}</span>')
     return _number("".join(parts), "bench")
 
 
@@ -206,6 +208,18 @@ def _price(value: float | None) -> str:
     return _number(NONE if value is None else f"${value:.4f}".rstrip("0").rstrip("."))
 
 
+def _significant(value: float) -> str:
+    """Two digits at least: a short answer may cost a thousandth of a cent."""
+    places = 2 if value <= 0 else max(2, 1 - floor(log10(value)))
+    return f"{value:.{places}f}"
+
+
+def _error_rate(row: Row) -> str:
+    if row.error_rate is None:
+        return _number(NONE)
+    return _number(f'{100 * row.error_rate:.1f} %<span class="sub">n = {row.requests:,}</span>')
+
+
 _CELLS: dict[str, Callable[[Row], str]] = {
     "rank": _rank,
     "interval": lambda row: _number(_ends(row), "interval"),
@@ -225,6 +239,16 @@ _CELLS: dict[str, Callable[[Row], str]] = {
     ),
     "price_input": lambda row: _price(row.price_input),
     "price_output": lambda row: _price(row.price_output),
+    "price_answer": lambda row: _number(
+        NONE if row.price_answer is None else f"${_significant(row.price_answer)}"
+    ),
+    "error_rate": _error_rate,
+    "first_token": lambda row: _number(
+        NONE if row.first_token is None else f"{row.first_token:.2f} s"
+    ),
+    "tokens_per_second": lambda row: _number(
+        NONE if row.tokens_per_second is None else f"{row.tokens_per_second:,.0f}"
+    ),
     "memory_gb": lambda row: _number(NONE if row.memory_gb is None else f"{row.memory_gb:g} GB"),
     "knowledge_cutoff": lambda row: _text(row.knowledge_cutoff),
     "benchmarks": _average,

@@ -26,7 +26,8 @@ TYPES = {
     "win_rate": REAL, "both_bad_rate": REAL, "boot_lower": REAL, "boot_upper": REAL,
     "status": TEXT, "quantisation": TEXT, "parameters": TEXT, "context_length": WHOLE,
     "price_input": REAL, "price_output": REAL, "memory_gb": REAL, "knowledge_cutoff": TEXT,
-    "open_weights": YES_OR_NO,
+    "open_weights": YES_OR_NO, "price_answer": REAL,
+    "error_rate": REAL, "requests": WHOLE, "first_token": REAL, "tokens_per_second": REAL,
     "benchmark_average": REAL, "benchmark_low": REAL, "benchmark_high": REAL,
 }  # fmt: skip
 

@@ -28,6 +28,14 @@ def turn():
     return factories.battle().turns.get()
 
 
+def attachment():
+    return factories.attachment()
+
+
+def sent_attachment():
+    return factories.attachment(turn=turn(), position=1)
+
+
 def answer():
     return turn().answers.get(slot="a")
 
@@ -129,6 +137,19 @@ IMPOSSIBLE = {
     "turn_state_known": [change(turn, state="paused")],
     "turn_number_once": [second_turn_of_the_same_number],
     "turn_number_from_one": [change(turn, number=0)],
+    "Attachment.public_id": [twice(attachment, "public_id")],
+    "attachment_of_a_known_type": [change(attachment, content_type="image/svg+xml")],
+    "attachment_not_empty": [
+        change(attachment, **{name: 0}) for name in ("size", "width", "height")
+    ],
+    "attachment_has_a_place_in_its_turn": [
+        change(attachment, position=1),
+        change(sent_attachment, position=None),
+        change(sent_attachment, position=0),
+        change(sent_attachment, position=5),
+        change(sent_attachment, turn=None),
+    ],
+    "attachment_place_once": [twice(sent_attachment, "turn_id", "position")],
     "answer_state_known": [change(answer, state="bored")],
     "answer_slot_known": [change(answer, slot="c")],
     "answer_slot_once": [second_answer_in_the_same_slot],

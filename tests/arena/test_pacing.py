@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from dataclasses import dataclass
 
@@ -117,7 +118,7 @@ def test_pieces_are_of_one_size_and_leave_at_one_rate():
     for slot in "ab":
         deltas = of(frames, slot, "slot.delta")
         assert {f.size for f in deltas} == {10}
-        assert {round(b.at - a.at, 3) for a, b in zip(deltas, deltas[1:], strict=False)} == {0.1}
+        assert {round(b.at - a.at, 3) for a, b in itertools.pairwise(deltas)} == {0.1}
 
 
 def test_all_of_the_text_arrives_and_each_side_ends_when_it_is_shown():
@@ -141,7 +142,7 @@ def test_a_slow_model_makes_both_wait_in_whole_steps():
     one, other = (of(frames, slot, "slot.delta") for slot in "ab")
     together = min(len(one), len(other))
     assert [f.at for f in one[:together]] == [f.at for f in other[:together]]
-    gaps = {round(b.at - a.at, 3) for a, b in zip(other, other[1:], strict=False)}
+    gaps = {round(b.at - a.at, 3) for a, b in itertools.pairwise(other)}
     assert gaps == {0.1, 2.1}
 
 

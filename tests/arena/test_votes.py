@@ -1,4 +1,8 @@
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
 import pytest
+from django.db import connection
 
 from arena import battles, votes
 from arena.battles import Refused
@@ -81,3 +85,49 @@ def test_a_void_battle_is_never_revealed():
     battle = factories.battle(state=Battle.State.VOID, void_reason=Battle.VoidReason.FAILED)
     with pytest.raises(Refused):
         battles.reveal(battle_id=battle.pk)
+
+
+# --- how often -----------------------------------------------------------------------------------
+
+
+def test_one_person_votes_once_in_five_seconds(settings):
+    settings.VOTE_INTERVAL_SECONDS = 5
+    voter = factories.voter()
+    first, second = factories.battle(voter=voter), factories.battle(voter=voter)
+    vote = cast(first)
+    with pytest.raises(Refused) as refused:
+        cast(second)
+    assert refused.value.code == "too_soon"
+    assert 1 <= refused.value.retry_after <= 5
+    assert cast(first) == vote  # a repeated click is no second vote
+    cast(factories.battle())  # nor is somebody else's
+    Vote.objects.filter(pk=vote.pk).update(created_at=vote.created_at - timedelta(seconds=5))
+    cast(second)
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_from_voting(settings):
+    settings.VOTE_INTERVAL_SECONDS = 5
+    voter = factories.voter()
+    vote = cast(factories.battle(voter=voter))
+    Vote.objects.filter(pk=vote.pk).update(created_at=vote.created_at + timedelta(hours=1))
+    cast(factories.battle(voter=voter))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_votes_of_one_person_at_the_same_moment_one_is_cast(settings):
+    settings.VOTE_INTERVAL_SECONDS = 5
+    voter = factories.voter()
+    battles = [factories.battle(voter=voter) for _ in range(12)]
+
+    def try_to(battle):
+        try:
+            return cast(battle)
+        except Refused as refused:
+            return refused.code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(battles)) as pool:
+        results = list(pool.map(try_to, battles))
+    assert results.count("too_soon") == len(battles) - 1
+    assert Vote.objects.count() == 1

@@ -53,6 +53,8 @@ def demo(tmp_path):
         ("SNAPSHOT_INTERVAL", "0"),
         ("SNAPSHOT_INTERVAL", "nan"),
         ("WORKER_STALL_SECONDS", "1"),
+        ("ATTACHMENTS_OPTIONS", "location"),
+        ("ATTACHMENTS_OPTIONS", "[1]"),
         ("MAX_PROMPT_CHARS", "0"),
         ("MAX_TURNS", "ten"),
         ("MAX_ANSWER_TOKENS", "-1"),

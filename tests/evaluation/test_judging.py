@@ -87,6 +87,13 @@ def test_a_further_turn_holds_all_that_was_said():
     ]
 
 
+@pytest.mark.parametrize("nothing", ["", " \n"])
+def test_no_empty_message_is_sent_after_an_empty_answer(nothing):
+    first = [{"role": "user", "content": "Who?"}]
+    said = judging.next_turn(task(), ITEM, first, nothing, 2)[1]
+    assert said == {"role": "assistant", "content": "(no answer)"}
+
+
 def test_the_judge_sees_questions_references_and_answers_up_to_the_turn():
     shown = judging.quoted(asked(task(), Judgement(2), "A1", "A2"))
     assert shown == {

@@ -7,13 +7,14 @@ import threading
 import time
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
 from arena.models import Answer, Turn
-from evaluation import costs, finishing, gate, retrying, runner, runs
+from evaluation import costs, finishing, gate, retrying, runner, runs, tasks
 from evaluation.models import CachedResponse, EndpointPace, Run
 from tests import factories as arena_factories
 from tests import scripted_backend
@@ -167,12 +168,14 @@ def test_limits_by_the_minute_hold_over_owners_and_runs(model, backend, limit):
     assert sent <= 12  # ten, and one a second
 
 
-def test_tokens_that_an_answer_did_not_need_are_given_back(model, backend):
+def test_tokens_that_an_answer_did_not_need_are_given_back(model, monkeypatch):
+    now = timezone.now()
+    monkeypatch.setattr(gate, "timezone", SimpleNamespace(now=lambda: now))  # time stands still
     contestant = model("says:x", tokens_per_minute=1000)
     work(new_run(contestant, words=["a"]))
-    clock = EndpointPace.objects.get().tokens_clock.timestamp()
+    ahead = EndpointPace.objects.get().tokens_clock - now
     used = (7 + 3) * 70 / 1000  # as the backend reports
-    assert clock == pytest.approx(timezone.now().timestamp() + used, abs=0.6)
+    assert ahead.total_seconds() == pytest.approx(used, abs=1e-5)
 
 
 # --- battles first ------------------------------------------------------------------------------
@@ -306,6 +309,14 @@ def test_another_request_is_not_answered_from_the_cache(model, backend):
     contestant.endpoint.save()
     work(new_run(contestant, task=factories.task(words), use_cache=True))
     assert len(backend.requests) == 4
+
+
+def test_old_answers_are_forgotten(settings):
+    settings.EVALUATION_CACHE_DAYS = 7
+    kept = factories.cached_response(created_at=timezone.now() - timedelta(days=6))
+    factories.cached_response(created_at=timezone.now() - timedelta(days=8))
+    assert tasks.prune_responses() == 1
+    assert CachedResponse.objects.get() == kept
 
 
 @pytest.mark.parametrize("name", ["status:400", "filtered", "empty"])

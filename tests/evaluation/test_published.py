@@ -89,6 +89,13 @@ def test_a_contestant_without_a_public_name_has_no_public_score(status):
     assert not benchmarks().results
 
 
+def test_what_another_program_has_not_told_is_not_taken_for_nothing():
+    task = factories.task()
+    run = result(task, source="lm-eval 0.4", unparsed=None, truncated=None)
+    (found,) = benchmarks().results[run.contestant_id].values()
+    assert (found.errors, found.unparsed, found.truncated) == (0, None, None)
+
+
 def test_a_retired_contestant_keeps_its_score():
     run = result(factories.task(), contestant=arena.contestant(status="retired"))
     assert run.contestant_id in benchmarks().results

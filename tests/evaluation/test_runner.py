@@ -10,11 +10,13 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.urls import reverse
 from django.utils import timezone
 
 from arena.backends.base import BackendError, ErrorKind
+from arena.keys import KeyUnreadable
+from arena.models import Endpoint
 from evaluation import finishing, retrying, runner, runs, tasks
 from evaluation.importing import import_shipped
 from evaluation.models import Run, Sample, Score
@@ -275,6 +277,51 @@ def test_silence_and_cut_answers_are_answers_and_are_counted(new_run):
     assert (cut.truncated, cut.samples.get().finish_reason) == (1, "length")
 
 
+def test_thoughts_without_a_word_are_kept_and_paid_for(new_run):
+    sample = work(new_run(model="thinks", words=["a"])).samples.get()
+    assert (sample.state, sample.response, sample.reasoning) == ("done", "", "Hmm.")
+    assert (sample.prompt_tokens, sample.completion_tokens) == (7, 9)
+
+
+def test_what_is_under_way_goes_on_when_errors_are_retried_meanwhile(new_run, backend):
+    run = new_run(model="gated", words=["one", "two"])
+    run.samples.filter(item__position=1).update(state="error", error_kind="connect")
+    looks = threading.Semaphore(0)
+    worker = threading.Thread(target=shard_in_a_thread, args=(run,))
+    started = threading.Event()
+    backend.requests = Noticing(started)
+    with pytest.MonkeyPatch.context() as patch:
+        was_wanted = runner._Asking._is_wanted
+        patch.setattr(
+            runner._Asking, "_is_wanted", lambda asking: (was_wanted(asking), looks.release())[0]
+        )
+        worker.start()
+        assert started.wait(10)
+        runs.retry_errors(run=run)
+        while looks.acquire(blocking=False):
+            pass
+        for _ in range(2):  # the second has begun after the change
+            assert looks.acquire(timeout=10)
+        backend.gate._loop.call_soon_threadsafe(backend.gate.set)
+        worker.join(20)
+    assert not worker.is_alive()
+    assert states(run) == {"done": 2}
+    assert len(backend.requests) == 2
+
+
+def test_runs_at_one_endpoint_take_turns(new_run, monkeypatch):
+    first = new_run()
+    second, third = (new_run(contestant=first.contestant) for _ in range(2))
+    assert runner.in_turn_after(second.pk) == [third.pk, first.pk, second.pk]
+    sent = []
+    monkeypatch.setattr(tasks.work_on, "delay", sent.append)
+    tasks.work_on(second.pk)
+    assert sent == [third.pk, first.pk]  # the second has come to its end
+    runner.lease(run_id=third.pk, owner="somebody", size=1)
+    tasks.work_on(first.pk)  # the endpoint is taken: who has it will send for the next
+    assert sent == [third.pk, first.pk]
+
+
 def test_one_shard_at_a_time_is_at_an_endpoint(new_run):
     run = new_run()
     other = new_run(contestant=run.contestant)
@@ -319,6 +366,69 @@ def test_a_run_that_cannot_be_scored_has_failed_for_a_reason(new_run):
     run = work(new_run(words=["1"], doc_to_target="none", metric_list=[{"metric": "numeric"}]))
     assert run.state == Run.State.FAILED
     assert "no number" in run.reason
+
+
+def test_a_run_whose_model_has_lost_its_endpoint_pauses(new_run):
+    run = new_run(words=["a"])
+    run.contestant.endpoint, run.contestant.upstream_model = None, ""
+    run.contestant.status = "imported"
+    run.contestant.save()
+    work(run)
+    assert run.state == Run.State.PAUSED
+    assert "has no endpoint to ask" in run.reason
+
+
+def test_a_run_whose_endpoints_key_cannot_be_read_pauses(new_run, monkeypatch):
+    run = new_run(words=["a"])
+
+    def is_lost(_):
+        raise KeyUnreadable("a stored API key cannot be read")
+
+    monkeypatch.setattr(Endpoint, "target", is_lost)
+    work(run)
+    assert (run.state, run.reason) == (Run.State.PAUSED, "a stored API key cannot be read")
+    assert states(run) == {"pending": 1}
+
+
+def test_a_scorer_that_breaks_down_ends_the_run(new_run, monkeypatch):
+    """Else it would break down again at every attempt, and the run would never end."""
+    run = new_run(words=["a"])
+
+    def breaks_down(**_):
+        raise KeyError("answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finishing, "score", breaks_down)
+        work(run)
+    assert (run.state, run.reason) == (Run.State.FAILED, "scoring broke down: KeyError('answer')")
+    runs.retry_errors(run=run)
+    assert work(run).state == Run.State.COMPLETED
+
+
+def test_a_database_that_is_away_while_a_run_is_scored_is_waited_for(new_run, monkeypatch):
+    run = new_run(words=["a"])
+
+    def is_away(**_):
+        raise OperationalError("the server closed the connection")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finishing, "score", is_away)
+        with pytest.raises(OperationalError):
+            work(run)
+    run.refresh_from_db()
+    assert run.state == Run.State.SCORING
+    Run.objects.update(scoring_until=timezone.now() - timedelta(seconds=1))
+    assert work(run).state == Run.State.COMPLETED
+
+
+def test_a_score_of_several_responses_stands_once_although_another_has_become_the_first(new_run):
+    vote = [{"name": "vote", "filter": [{"function": "majority_vote"}, {"function": "take_first"}]}]
+    run = new_run(words=["a"], epochs=3, filter_list=vote, max_error_rate=0.5)
+    run.samples.filter(epoch=1).update(state="error", error_kind="connect")
+    work(run)
+    runs.retry_errors(run=run)
+    work(run)
+    assert [score.sample.epoch for score in Score.objects.filter(sample__run=run)] == [1]
 
 
 def test_what_cannot_be_run_is_refused_by_name(new_run):

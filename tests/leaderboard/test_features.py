@@ -262,5 +262,5 @@ def test_the_features_are_those_that_are_stored():
     from leaderboard.models import VoteFeatures
 
     stored = {field.attname for field in VoteFeatures._meta.get_fields()} - {"vote_id"}
-    # The key of the prompt is stored for this arena's own votes only, by who stores it.
-    assert stored - {"prompt_key"} == {field.name for field in fields(Features)}
+    # These two are of this arena's own votes only, by who stores them.
+    assert stored - {"prompt_key", "identity_leak"} == {field.name for field in fields(Features)}

@@ -95,7 +95,7 @@ class TestExport:
         first, second = rows()
         assert first["categories"].split() == [
             *("overall", "exclude-ties", "no-refusal", "multi-turn", "long-query"),
-            *("coding", "german"),
+            *("with-identity-leaks", "coding", "german"),
         ]
         assert "exclude-ties" not in second["categories"].split()
         for category in Category.objects.all():

@@ -11,6 +11,7 @@ PLAIN = {
     "creative": False,
     "instructions": False,
     "refusal": False,
+    "identity_leak": False,
     "turns": 1,
     "prompt_tokens": 20,
     "outcome": "lo",
@@ -36,6 +37,12 @@ PLAIN = {
         ({"all": [{"flag": "code"}, {"flag": "math"}]}, {"math": True}, False),
         ({"flag": "code", "language": "en"}, {"code": True}, True),
         ({"flag": "code", "language": "de"}, {"code": True}, False),
+        ({}, {"identity_leak": True}, False),
+        ({"flag": "identity_leak"}, {"identity_leak": True}, False),
+        ({"leaks": True}, {"identity_leak": True}, True),
+        ({"leaks": True}, {}, True),
+        ({"leaks": True, "flag": "identity_leak"}, {}, False),
+        ({"not": {"flag": "code"}}, {"identity_leak": True}, False),
     ],
 )
 def test_a_rule_says_which_votes_belong(rule, features, belongs):
@@ -55,6 +62,8 @@ def test_a_rule_says_which_votes_belong(rule, features, belongs):
         ({"min": {"age": 2}}, "none of turns"),
         ({"outcomes": ["win"]}, "none of lo, hi"),
         ({"not": "code"}, "a rule is a JSON object"),
+        ({"leaks": False}, "only"),
+        ({"any": [{"leaks": True}, {"flag": "code"}]}, "not inside of a rule"),
     ],
 )
 def test_a_wrong_rule_says_what_would_be_right(rule, says):

@@ -130,6 +130,9 @@ def says(vote, prompt, a="Yes.", b="No."):
     return vote
 
 
+EVERYBODYS = {"overall", "with-identity-leaks"}  # categories of every counted vote
+
+
 def slugs_of(vote):
     """The categories that hold a vote which is alone in its pair."""
     lo = min(vote.battle.contestant_a_id, vote.battle.contestant_b_id)
@@ -142,8 +145,8 @@ def test_a_vote_counts_in_every_category_its_texts_and_outcome_belong_to():
         factories.vote("a"), "Write a poem about rain.", a="I'm sorry, but I can't do that."
     )
     tally.settle_all()
-    assert slugs_of(code) == {"overall", "coding", "german", "no-refusal"}
-    assert slugs_of(poem) == {"overall", "creative-writing", "english", "exclude-ties"}
+    assert slugs_of(code) == EVERYBODYS | {"coding", "german", "no-refusal"}
+    assert slugs_of(poem) == EVERYBODYS | {"creative-writing", "english", "exclude-ties"}
 
 
 def test_a_vote_leaves_every_category_it_was_counted_in():
@@ -175,7 +178,7 @@ def imported(choice="a", **fields):
 def test_an_imported_vote_without_text_counts_where_its_outcome_and_turns_say():
     vote = imported("tie")
     tally.settle_all()
-    assert slugs_of(vote) == {"overall", "multi-turn", "no-refusal"}
+    assert slugs_of(vote) == EVERYBODYS | {"multi-turn", "no-refusal"}
     assert vote.features.tokens_a is None
     assert vote.features.prompt_key == ""
 
@@ -184,7 +187,7 @@ def test_features_that_came_with_an_import_are_kept():
     vote = imported()
     VoteFeatures.objects.create(vote=vote, language="ja", turns=1, math=True)
     tally.settle_all()
-    assert slugs_of(vote) == {"overall", "math", "japanese", "exclude-ties", "no-refusal"}
+    assert slugs_of(vote) == EVERYBODYS | {"math", "japanese", "exclude-ties", "no-refusal"}
 
 
 @pytest.mark.parametrize("mode", [Battle.Mode.SIDE_BY_SIDE])
@@ -389,3 +392,102 @@ def test_who_rebuilds_waits_for_who_settles(two_categories):
         assert worker.is_alive()
     worker.outcome()
     assert sum(counts("all-again").values()) == 1
+
+
+# --- what one person may count for ----------------------------------------------------------------
+
+
+@pytest.fixture
+def limited(settings):
+    settings.VOTES_COUNTED_PER_DAY = 3
+    settings.SAME_PROMPT_COUNTS_ONCE = True
+
+
+def reasons(*made):
+    for vote in made:
+        vote.refresh_from_db()
+    return [vote.exclusion_reason for vote in made]
+
+
+def on(day, vote):
+    Vote.objects.filter(pk=vote.pk).update(created_at=f"2026-03-0{day}T23:59:59Z")
+    return vote
+
+
+def test_so_many_votes_of_one_person_count_a_day(limited):
+    voter, other = factories.voter(), factories.voter()
+    first = [on(1, factories.vote(voter=voter)) for _ in range(2)]
+    tally.settle_all()
+    later = [on(1, factories.vote(voter=voter)) for _ in range(3)]
+    others = [on(1, factories.vote(voter=other)), on(2, factories.vote(voter=voter))]
+    tally.settle_all()
+    assert reasons(*first, *later) == ["", "", "", "daily_limit", "daily_limit"]
+    assert reasons(*others) == ["", ""]
+    assert sum(counts().values()) == 5
+
+
+def test_the_same_prompt_counts_once_for_one_person(limited):
+    voter = factories.voter()
+    pasted = [
+        says(factories.vote(voter=voter), prompt) for prompt in ("Who are you?", "WHO  are you?")
+    ]
+    another = says(factories.vote(), "Who are you?")
+    tally.settle_all()
+    third = says(factories.vote(voter=voter), "Who are you?")
+    tally.settle_all()
+    assert reasons(*pasted, another, third) == ["", "same_prompt", "", "same_prompt"]
+    assert tally.excluded_by_reason() == {"same_prompt": 2}
+    assert tally.differences() == {}
+
+
+def test_a_place_that_a_withdrawn_vote_leaves_is_free_again(limited):
+    voter = factories.voter()
+    made = [says(factories.vote(voter=voter), "Who are you?") for _ in range(2)]
+    tally.settle_all()
+    votes.exclude(vote_id=made[0].pk, reason=Vote.Exclusion.ADMINISTRATOR)
+    tally.settle_all()
+    votes.restore(vote_id=made[1].pk)
+    tally.settle_all()
+    assert reasons(*made) == ["administrator", ""]
+    votes.restore(vote_id=made[0].pk)
+    tally.settle_all()
+    assert reasons(*made) == ["same_prompt", ""]
+
+
+def test_a_vote_that_counts_already_is_not_held_against_itself(limited):
+    vote = says(factories.vote(), "Who are you?")
+    tally.settle_all()
+    Vote.objects.update(tally_due=True)
+    tally.settle_all()
+    assert reasons(vote) == [""]
+
+
+def test_imported_votes_and_votes_that_are_held_take_no_place(limited):
+    voter = factories.voter()
+    held = [factories.vote(voter=voter) for _ in range(3)]
+    for vote in held:
+        votes.hold(vote_id=vote.pk)
+    counted = [factories.vote(voter=voter) for _ in range(3)]
+    for _ in range(5):
+        Vote.objects.create(battle=factories.imported_battle(), choice="a", turn=1)
+    tally.settle_all()
+    assert reasons(*counted) == ["", "", ""]
+    assert sum(counts().values()) == 8
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_at_once_count_no_more_of_one_person_than_one_would(limited, two_categories):
+    voter = factories.voter()
+    for _ in range(12):
+        factories.vote(voter=voter)
+
+    def work():
+        total = 0
+        while settled := tally.settle(limit=2):
+            total += settled
+        return total
+
+    workers = [in_thread(work) for _ in range(4)]
+    assert sum(worker.outcome() for worker in workers) == 12
+    assert Vote.objects.filter(tallied=True).count() == 3
+    assert Vote.objects.filter(exclusion_reason="daily_limit").count() == 9

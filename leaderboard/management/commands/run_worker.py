@@ -13,6 +13,8 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from config.watchdog import Supervisor, Watch
+from evaluation import liveness as evaluation
+from evaluation.verdicts import CLAIM
 from leaderboard import liveness
 
 
@@ -36,7 +38,7 @@ ROLES = ["votes", "ratings", "evaluation", "sandbox", "probes", "beat"]
 class Command(BaseCommand):
     help = (
         "Run a Celery worker (votes, ratings, evaluation, sandbox, probes) or beat, and restart it "
-        "when it dies or when votes or snapshots stand still for WORKER_STALL_SECONDS."
+        "when it dies or when its work stands still for WORKER_STALL_SECONDS."
     )
 
     requires_system_checks = []  # the child runs them
@@ -59,6 +61,23 @@ class Command(BaseCommand):
             unless_database_is_away(liveness.outdated_snapshot),
             settings.WORKER_STALL_SECONDS + 2 * settings.SNAPSHOT_INTERVAL,
         )
+        # A worker says twice in each of these times that it is still there.
+        asking = Watch(
+            "asking benchmarks' questions",
+            unless_database_is_away(evaluation.waiting_samples),
+            settings.WORKER_STALL_SECONDS + settings.EVALUATION_LEASE_SECONDS,
+        )
+        checking = Watch(
+            "running benchmarks' programs",
+            unless_database_is_away(evaluation.waiting_code),
+            settings.WORKER_STALL_SECONDS + CLAIM.total_seconds(),
+        )
+        watches = {
+            "votes": [votes],
+            "ratings": [ratings],
+            "evaluation": [asking],
+            "sandbox": [checking],
+        }
         celery = [sys.executable, "-m", "celery", "--quiet", "--app", "config"]
         if role == "beat":
             # Without beat neither queue moves, so either may be its fault.
@@ -68,7 +87,6 @@ class Command(BaseCommand):
             worker = ["worker", "--pool", "solo", "--without-gossip", "--without-mingle"]
             supervisor = Supervisor(
                 [*celery, *worker, "--queues", role, "--hostname", f"{role}@%h"],
-                # A benchmark waits for a model as long as the endpoint allows: that is no stall.
-                {"votes": [votes], "ratings": [ratings]}.get(role, []),
+                watches.get(role, []),
             )
         sys.exit(supervisor.run())

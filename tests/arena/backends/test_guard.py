@@ -6,12 +6,16 @@ import ipaddress
 import json
 import socket
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
+import aiohttp
 import httpx
 import pytest
 
+from arena.backends import moderations
 from arena.backends.base import BackendError, ChatRequest, ErrorKind, Message, Target
 from arena.backends.client import BackendClient
 from arena.backends.guard import AddressPolicy, is_public
@@ -349,3 +353,77 @@ def test_a_url_that_is_not_plain_is_refused_even_if_its_host_is_allowed(url):
     with pytest.raises(BackendError) as caught:
         AddressPolicy(["api.example:*", "127.0.0.1:*"]).trusts(url)
     assert caught.value.kind is ErrorKind.BLOCKED_ADDRESS
+
+
+# --- moderation: the same transport --------------------------------------------------------------
+
+
+async def moderation_failure(client: BackendClient, url: str) -> ErrorKind | None:
+    target = Target("openai", url, "sk-0123456789")
+    try:
+        await client.fetch(moderations.request(target, "", ["hello"]), target)
+    except BackendError as error:
+        return error.kind
+    return None
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_no_hostile_moderation_endpoint_is_connected_to(shared_data, network, library):
+    names = Names(known_names(shared_data))
+    client = BackendClient(library=library, resolve=names, ssl_context=TLS)
+    wrong = []
+    for item in items(shared_data):
+        network.connections.clear()
+        names.addresses = item.addresses
+        kind = await moderation_failure(client, item.url)
+        allowed = kind is ErrorKind.CONNECT and bool(network.connections)
+        if item.verdict == "allow" and not allowed:
+            wrong.append((item, kind))
+        elif item.verdict == "block" and network.connections:
+            wrong.append((item, kind))
+        elif any(not is_public(address) for address, _ in network.connections):
+            wrong.append((item, kind))
+    await client.aclose()
+    assert wrong == []
+
+
+async def test_a_moderation_that_is_sent_elsewhere_stays_unsent_there(shared_data, network):
+    hostile = [item.url for item in items(shared_data) if item.verdict == "block"]
+    location = b""
+
+    async def play(connection: Connection, request: Request) -> None:
+        connection.send(
+            b"HTTP/1.1 307 Moved\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % location
+        )
+
+    kinds = []
+    async with Wire(play) as wire:
+        SERVERS.add(wire.port)
+        client = BackendClient(AddressPolicy([f"127.0.0.1:{wire.port}"]), ssl_context=TLS)
+        for url in hostile:
+            location = quote(url, safe=":/?#[]@!$&'()*+,;=%\\", errors="replace").encode()
+            kinds.append(await moderation_failure(client, wire.base_url))
+        await client.aclose()
+        SERVERS.discard(wire.port)
+    assert {port for _, port in network.connections} == {wire.port}
+    assert kinds == [ErrorKind.REDIRECT] * len(hostile)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_a_name_rebound_between_two_connections_of_one_client_gains_nothing(
+    network, library, monkeypatch
+):
+    """The same client, whose first connection was fine: the next one is checked like the first."""
+    monkeypatch.setattr(aiohttp, "TCPConnector", partial(aiohttp.TCPConnector, ttl_dns_cache=0))
+    addresses = [PUBLIC]
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return addresses
+
+    client = BackendClient(library=library, resolve=resolve, ssl_context=TLS)
+    assert await failure(client, "http://rebind.example.test/v1") is ErrorKind.CONNECT
+    for private in ("127.0.0.1", "169.254.169.254", "::1", "fd00:ec2::254"):
+        addresses[:] = [private]
+        assert await failure(client, "http://rebind.example.test/v1") is ErrorKind.BLOCKED_ADDRESS
+    await client.aclose()
+    assert network.connections == [(PUBLIC, 80)]

@@ -19,11 +19,15 @@ export class BattleSocket {
     this.tries = 0;
   }
 
-  submit(prompt, battle) {
-    this.battle = battle;
-    this.seen = { a: 0, b: 0 };
-    this.running = true;
-    this.#send({ type: "turn.submit", prompt, battle });
+  /** @param {object} opening what a new battle is to be; nothing for another turn of this one */
+  submit(prompt, battle, opening = {}) {
+    this.#begin(battle);
+    this.#send({ type: "turn.submit", prompt, battle, ...opening });
+  }
+
+  regenerate(battle, slot) {
+    this.#begin(battle);
+    this.#send({ type: "turn.regenerate", battle, slot });
   }
 
   stop() {
@@ -34,6 +38,12 @@ export class BattleSocket {
     this.battle = battle;
     this.running = true;
     this.#send({ type: "resume", battle, last_seq: this.seen });
+  }
+
+  #begin(battle) {
+    this.battle = battle;
+    this.seen = { a: 0, b: 0 };
+    this.running = true;
   }
 
   #send(event) {

@@ -42,7 +42,7 @@ class SettingsForm(forms.ModelForm):
     class Meta:
         model = ArenaSettings
         fields = ("sampler", "active_floor", "needs_max_age_hours", "pacing")
-        widgets = {"sampler": forms.RadioSelect, "pacing": forms.RadioSelect}  # noqa: RUF012
+        widgets = {"sampler": forms.RadioSelect, "pacing": forms.RadioSelect}
 
     def __init__(
         self, *args: Any, contestants: Sequence[Contestant], may_weigh: bool, **kwargs: Any
@@ -53,7 +53,9 @@ class SettingsForm(forms.ModelForm):
         for contestant in contestants:
             self.fields[f"weight_{contestant.pk}"] = forms.FloatField(
                 label=f"Weight of {contestant.name}",
-                initial=contestant.weight,
+                initial=int(contestant.weight)
+                if contestant.weight.is_integer()
+                else contestant.weight,
                 validators=[MinValueValidator(0)],
                 disabled=not may_weigh,
                 widget=forms.NumberInput(attrs={"step": "any", "min": "0"}),
@@ -198,6 +200,7 @@ class ArenaSettingsAdmin(admin.ModelAdmin):
             return redirect("admin:arena_arenasettings_changelist")
         new = _odds(contestants, house, form.new_weights(form.cleaned_data)) if asked else None
         names = {contestant.pk: contestant.name for contestant in contestants}
+        needs = sampler.newest_needs()
         return TemplateResponse(
             request,
             "admin/arena/arenasettings/page.html",
@@ -213,9 +216,8 @@ class ArenaSettingsAdmin(admin.ModelAdmin):
                 "may_change": may_change,
                 "models": _model_rows(form, now, new),
                 "outlook": outlook(new or now, names, now if new else None),
-                "needs": sampler.newest_needs(),
-                "active": house.sampler == ArenaSettings.Sampler.ACTIVE,
-                "active_name": pairing.ACTIVE,
+                "needs": needs,
+                "too_old": needs is not None and sampler.too_old(needs.made_at, house),
                 "changes": form.changes() if asked else [],
                 "asked": asked,
             },
