@@ -27,7 +27,9 @@ RUN ARENA_PROFILE=private ALLOWED_HOSTS=localhost \
     ENCRYPTION_KEYS="$(python -c 'from cryptography.fernet import Fernet as F; print(F.generate_key().decode())')" \
     python manage.py collectstatic --no-input \
  && python -m compileall -q /app
-ENV PYTHONDONTWRITEBYTECODE=1
+# Images of questions: a volume, which starts with the owner that the folder has here.
+RUN install --directory --owner=10001 --mode=700 /attachments
+ENV PYTHONDONTWRITEBYTECODE=1 ATTACHMENTS_DIR=/attachments
 # Everything belongs to root and the process does not: it can change nothing of itself.
 USER 10001
 EXPOSE 8000

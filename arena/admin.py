@@ -233,13 +233,16 @@ class EndpointAdmin(admin.ModelAdmin):
         chosen = request.POST.get("register", "")
         if chosen or request.POST.get("do") == "register":
             return self._register(request, endpoint, chosen or typed)
-        model = (request.POST.get("model") or typed).strip()
+        with_image = "with_image" in request.POST or request.POST.get("do") == "with_image"
+        named = request.POST.get("model") or request.POST.get("with_image")
+        model = (named or typed).strip()
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": f"Probe {endpoint.name}",
             "endpoint": endpoint,
             "prompt": health.PROBE_PROMPT,
+            "sight_prompt": health.SIGHT_PROMPT,
             "model": model,
             "typed": typed,
             "can_register": request.user.has_perm("arena.add_contestant"),
@@ -248,7 +251,7 @@ class EndpointAdmin(admin.ModelAdmin):
         try:
             target = endpoint.target()
             if model:
-                context["probe"] = health.probe_now(target, model)
+                context["probe"] = health.probe_now(target, model, with_image=with_image)
                 if context["probe"].ok and breakers.close(endpoint=endpoint, model=model):
                     self.message_user(
                         request, "It was out of battles, and is back in them.", messages.SUCCESS
@@ -381,7 +384,7 @@ class ContestantAdmin(admin.ModelAdmin):
         "name", "status", "weight", "drawn", "probe_link", "endpoint", "upstream_model",
         "organisation", "quantisation",
     )  # fmt: skip
-    list_filter = ("status", "endpoint", "organisation")
+    list_filter = ("status", "vision", "endpoint", "organisation")
     list_editable = ("status",)  # weights are changed where their odds are shown
     list_select_related = ("endpoint",)
     search_fields = ("name", "upstream_model", "organisation")
@@ -399,7 +402,7 @@ class ContestantAdmin(admin.ModelAdmin):
                 )
             },
         ),
-        ("Where it answers", {"fields": ("endpoint", "upstream_model")}),
+        ("Where it answers", {"fields": ("endpoint", "upstream_model", "vision")}),
     )  # fmt: skip
 
     @admin.display(description="In battles", boolean=True)

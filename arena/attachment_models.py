@@ -51,7 +51,7 @@ class Attachment(models.Model):
     objects = AttachmentQuerySet.as_manager()
 
     class Meta:
-        ordering = ["turn", "position"]
+        ordering = ["turn_id", "position"]  # not by what a turn is ordered by: that is a join
         constraints = [
             models.CheckConstraint(
                 condition=Q(content_type__in=list(EXTENSIONS)), name="attachment_of_a_known_type"
@@ -61,7 +61,13 @@ class Attachment(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(turn__isnull=True, position__isnull=True)
-                | Q(turn__isnull=False, position__gte=1, position__lte=MAX_IMAGES),
+                # NULL must be named: a comparison with it is not false, so it would pass.
+                | Q(
+                    turn__isnull=False,
+                    position__isnull=False,
+                    position__gte=1,
+                    position__lte=MAX_IMAGES,
+                ),
                 name="attachment_has_a_place_in_its_turn",
             ),
             models.UniqueConstraint(

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 
 from django.conf import settings
 
-from arena import breakers
+from arena import breakers, images
 from arena.backends.base import (
     BackendError,
     ChatRequest,
     ErrorKind,
     Finish,
+    Image,
     Message,
     ReasoningDelta,
     Target,
@@ -34,6 +35,9 @@ from arena.models import UpstreamRequest
 
 PROBE_PROMPT = "Count from one to ten in words, then stop."
 PROBE_TOKENS = 64
+# No colour that a model which sees nothing would name by chance.
+SIGHT_COLOUR = "orange"
+SIGHT_PROMPT = "Which colour is this image? Answer with the name of the colour alone."
 DUE_PROBE_SECONDS = 15.0  # one that takes longer is not yet fit for battles
 # A single token may be white space, and some servers refuse to be asked for so little.
 ASKED_TOO_LITTLE = (ErrorKind.EMPTY, ErrorKind.BAD_REQUEST)
@@ -54,6 +58,7 @@ class Probe:
     chunks: int = 0
     reasoning: bool = False
     finish_reason: str = ""
+    saw: bool | None = None  # whether it named the colour of the image, where one was sent
 
     @property
     def ok(self) -> bool:
@@ -73,12 +78,19 @@ class Probe:
 
 
 async def probe(
-    client: BackendClient, target: Target, model: str, *, max_tokens: int = PROBE_TOKENS
+    client: BackendClient,
+    target: Target,
+    model: str,
+    *,
+    max_tokens: int = PROBE_TOKENS,
+    with_image: bool = False,
 ) -> Probe:
     """Send one short question. Never raises BackendError: the error is the result."""
     result = Probe()
     request = ChatRequest(
-        model=model, messages=[Message("user", PROBE_PROMPT)], max_tokens=max_tokens
+        model=model,
+        messages=[_about_an_image() if with_image else Message("user", PROBE_PROMPT)],
+        max_tokens=max_tokens,
     )
     began = time.monotonic()
     try:
@@ -106,20 +118,27 @@ async def probe(
     if not result.output_tokens and result.text:
         result.output_tokens = -(-len(result.text) // 4)
         result.tokens_estimated = True
+    if with_image:
+        result.saw = SIGHT_COLOUR in result.text.casefold()
     return result
+
+
+def _about_an_image() -> Message:
+    square = images.plain(SIGHT_COLOUR)
+    return Message("user", SIGHT_PROMPT, (Image(square.content_type, square.data),))
 
 
 def _without_key(text: str, key: str) -> str:
     return text.replace(key, "[key]") if len(key) >= 4 else text
 
 
-def probe_now(target: Target, model: str) -> Probe:
+def probe_now(target: Target, model: str, *, with_image: bool = False) -> Probe:
     """`probe` for synchronous callers, with a client of its own."""
 
     async def run() -> Probe:
         client = BackendClient(AddressPolicy(settings.PRIVATE_ENDPOINTS))
         try:
-            return await probe(client, target, model)
+            return await probe(client, target, model, with_image=with_image)
         finally:
             await client.aclose()
 

@@ -78,6 +78,12 @@ def clean(data: bytes) -> Picture:
     return Picture(content_type, encoded, drawn.width, drawn.height, animated)
 
 
+def plain(colour: str, side: int = 64) -> Picture:
+    """A square of one colour."""
+    content_type, encoded = _encode(Image.new("RGB", (side, side), colour), photograph=False)
+    return Picture(content_type, encoded, side, side)
+
+
 def _open(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)

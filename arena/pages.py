@@ -192,9 +192,14 @@ def takes_images(mode: ModeView) -> bool:
     return attachments.who_can_see(there).count() >= (1 if mode.named else 2)
 
 
-def contestants() -> list[Card]:
-    """Everybody who may be met or chosen, without a hint of who is in a battle."""
-    return [card(contestant) for contestant in choosable()]
+def contestants(mode: ModeView) -> list[Card]:
+    """Everybody who may be met or chosen, without a hint of who is in a battle.
+
+    Who can be had at the moment is said only where one chooses: beside a battle that has just
+    failed, a list that has lost a model would tell who it was.
+    """
+    met = Contestant.objects.in_battles().filter(status=Contestant.Status.ACTIVE)
+    return [card(contestant) for contestant in (choosable() if mode.named else met)]
 
 
 def reveal_cards(battle: Battle) -> dict[str, Card]:

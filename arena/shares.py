@@ -52,7 +52,9 @@ def revoke(*, battle_id: int) -> None:
 
 
 def _content(battle: Battle) -> dict[str, Any]:
-    turns = Turn.objects.filter(battle__in=battles.lineage(battle)).prefetch_related("answers")
+    turns = Turn.objects.filter(battle__in=battles.lineage(battle)).prefetch_related(
+        "answers", "attachments"
+    )
     vote = getattr(battle, "vote", None)
     contestants = {"a": battle.contestant_a, "b": battle.contestant_b}
     return {
@@ -63,6 +65,8 @@ def _content(battle: Battle) -> dict[str, Any]:
         "turns": [
             {
                 "prompt": turn.prompt,
+                # Said, not shown: a copy is public, and what is on an image is hard to see again.
+                "images": len(turn.attachments.all()),
                 "answers": {answer.slot: _answer(answer) for answer in turn.answers.all()},
             }
             for turn in turns.order_by("number")

@@ -29,7 +29,7 @@ def _conversation_page(
             "mode": mode,
             "page_state": pages.page_state(view),
             "sides": pages.sides(view, mode),
-            "contestants": pages.contestants(),
+            "contestants": pages.contestants(mode),
             "takes_images": pages.takes_images(mode),
             "max_prompt_chars": settings.MAX_PROMPT_CHARS,
             "max_answer_tokens": settings.MAX_ANSWER_TOKENS,
@@ -133,7 +133,10 @@ def vote(request: HttpRequest, public_id: str) -> HttpResponse:
                 "message": error.message,
                 "retry_after": error.retry_after,
             }
-            return JsonResponse({"error": body}, status=409)
+            if error.retry_after is None:
+                return JsonResponse({"error": body}, status=409)
+            later = {"Retry-After": str(error.retry_after)}
+            return JsonResponse({"error": body}, status=429, headers=later)
         return redirect("arena:battle", public_id=public_id)
     if not wants_json:
         return redirect("arena:battle", public_id=public_id)

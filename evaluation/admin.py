@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from arena.admin import ReadOnly
-from evaluation import runs
+from evaluation import figures, runs
 from evaluation.models import Dataset, Run, Sample, SandboxReport, TaskDefinition, Verdict
 from evaluation.progress import ENDED
 
@@ -84,7 +84,8 @@ class RunAdmin(ReadOnly, admin.ModelAdmin):
 
     @admin.display(description="Score")
     def score(self, run: Run) -> str:
-        return "–" if run.primary_score is None else f"{run.primary_score:.1%}"
+        result = run.results.get(run.task.spec["primary"], {})
+        return figures.score(run.primary_score, percent=figures.is_share(result))
 
     # The actions need a permission that ReadOnly does not give, as nothing is edited here.
     def has_operate_permission(self, request: HttpRequest) -> bool:

@@ -10,6 +10,12 @@ from typing import Any
 NONE = "–"
 
 
+def is_share(result: Mapping[str, Any]) -> bool:
+    """Whether a result is a figure of 0 to 1; else it has a scale of its own."""
+    known = [result[key] for key in ("value", "low", "high") if result.get(key) is not None]
+    return all(0 <= value <= 1 for value in known)
+
+
 def score(value: float | None, *, percent: bool = True) -> str:
     """62.5 %, or 6.83 on a scale of its own."""
     if value is None:
@@ -52,7 +58,10 @@ def duration(seconds: float | None) -> str:
 
 def words(progress: dict[str, Any]) -> dict[str, str]:
     """What `evaluation.progress` counted, ready to be shown, under the names of its places."""
-    running = progress["score"]
+    running, state = progress["score"], progress["state_text"]
+    if progress["checking"]:
+        # Beside the sandbox's work nothing else is left of a run.
+        state = "{}: checking {:,} of {:,} programs".format(state, *progress["checking"])
     shown, scored = NONE, "no answer scored yet"
     if running:
         percent = running["percent"]
@@ -62,9 +71,9 @@ def words(progress: dict[str, Any]) -> dict[str, str]:
         scored = f"{bounds}, of {running['n']:,} answer{'' if running['n'] == 1 else 's'}"
     speed = progress["per_second"]
     return {
-        "state": progress["state_text"],
+        "state": state,
         "reason": progress["reason"],
-        "ended": f"{progress['ended']:,} of {progress['total']:,}",
+        "ended": f"{progress['answered']:,} of {progress['total']:,}",
         "percent": f"{progress['percent']:.0f} %",
         "errors": f"{progress['errors']:,}",
         "score": shown,

@@ -394,6 +394,7 @@ def samples_public(run: Run) -> bool:
     """A prompt may hold examples of another split: one private split keeps all of them back."""
     return (
         is_public(run)
+        and run.withdrawn_at is None
         and run.dataset.public
         and not Dataset.objects.filter(name=run.dataset.name, public=False).exists()
     )
@@ -429,20 +430,20 @@ def run_page(run: Run) -> RunPage:
     )
 
 
+# Of a metric without a verdict, and of results from elsewhere, some are missing.
+_NOT_TOLD = dict.fromkeys(
+    ("value", "low", "high", "se", "n", "unparsed", "truncated", "method", "clusters")
+)
+
+
 def _metric_line(name: str, result: Mapping[str, Any], definition: Definition) -> MetricLine:
     return MetricLine(
         name=name,
         primary=name == definition.primary,
-        percent=_is_share(result),
-        estimate=result,
+        percent=figures.is_share(result),
+        estimate={**_NOT_TOLD, **result},
         details=list(figures.details(result.get("details", {}))),
     )
-
-
-def _is_share(result: Mapping[str, Any]) -> bool:
-    """Whether the figure is one of 0 to 1; else it has a scale of its own."""
-    known = [result[key] for key in ("value", "low", "high") if result.get(key) is not None]
-    return all(0 <= value <= 1 for value in known)
 
 
 def _command(run: Run) -> str:
@@ -493,7 +494,7 @@ def latest_runs() -> list[RunLine]:
     lines = []
     for run in found:
         primary = run.results.get(run.task.spec["primary"], {})
-        lines.append(RunLine(run, *ended.get(run.pk, (0, 0)), _is_share(primary)))
+        lines.append(RunLine(run, *ended.get(run.pk, (0, 0)), figures.is_share(primary)))
     return lines
 
 

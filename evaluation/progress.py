@@ -75,6 +75,7 @@ def ended_of(runs: Iterable[Run]) -> dict[int, tuple[int, int]]:
 def progress(run: Run) -> dict[str, Any]:
     """What a page shows of a run under way, as JSON. `run` comes with its task."""
     definition = from_json(run.task.spec)
+    code = definition.output_type == "code"
     counts = run.samples.aggregate(
         done=Count("pk", filter=Q(state=Sample.State.DONE)),
         ended=Count("pk", filter=Q(state__in=ENDED)),
@@ -82,8 +83,11 @@ def progress(run: Run) -> dict[str, Any]:
         first_open=Min("pk", filter=Q(state__in=OPEN)),
         prompt=Sum("prompt_tokens", default=0),
         completion=Sum("completion_tokens", default=0),
+        checked=Count("pk", filter=Q(verdict__passed__isnull=False) if code else Q(pk=None)),
     )
-    ended = counts["ended"]
+    answered = ended = counts["ended"]
+    if code:  # an answer has come to its end when the sandbox has
+        ended += counts["checked"] - counts["done"]
     watched = _watch(run)
     with watched.lock:
         score = _running_score(run, definition, watched, counts["first_open"])
@@ -98,7 +102,9 @@ def progress(run: Run) -> dict[str, Any]:
         "total": run.total,
         "done": counts["done"],
         "errors": counts["errors"],
+        "answered": answered,
         "ended": ended,
+        "checking": [counts["checked"], counts["done"]] if ended < answered == run.total else None,
         "percent": round(100 * ended / run.total, 1) if run.total else 0.0,
         "score": score,
         "prompt_tokens": counts["prompt"],

@@ -22,7 +22,7 @@ def work_on(run_id: int) -> int:
     finishing.finish(run_id=run_id)
     if shard.samples:
         for waiting in runner.in_turn_after(run_id):
-            work_on.delay(waiting)
+            work_on.apply_async((waiting,), expires=WORK_EXPIRES)
     return shard.samples
 
 

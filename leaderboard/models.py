@@ -326,7 +326,7 @@ class ImportPiece(models.Model):
 
 
 class Reliability(models.Model):
-    """How a model has answered of late. Written by `leaderboard.reliability`, for the board to read.
+    """How a model has answered of late: written by `leaderboard.reliability`, read by the board.
 
     In the database, because every process must publish the same figures.
     """

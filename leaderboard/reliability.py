@@ -31,9 +31,7 @@ def refresh() -> int:
             pk: values for pk, *values in Reliability.objects.values_list("contestant", *_FIGURES)
         }
         gone = stored.keys() - found.keys()
-        changed = [
-            row for pk, row in sorted(found.items()) if stored.get(pk) != _values(row)
-        ]
+        changed = [row for pk, row in sorted(found.items()) if stored.get(pk) != _values(row)]
         Reliability.objects.filter(contestant__in=gone).delete()
         Reliability.objects.bulk_create(
             changed,

@@ -11,14 +11,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Count
 from django.db.models.functions import TruncDate
 
-from arena.models import HIDDEN_STATUSES, Battle, Contestant, Vote
+from arena.failures import ANSWERED, NEUTRAL
+from arena.models import HIDDEN_STATUSES, Battle, Contestant, UpstreamRequest, Vote
 from leaderboard.models import SamplingDay
 
-NUMBERS = ("sampled", "completed", "skipped", "votes", "held")
+NUMBERS = ("sampled", "completed", "skipped", "failures", "votes", "held")
 _BESIDE = ("voided", "excluded", "samplers", "weight", "weight_reason")
 COMPLETED = (Battle.State.READY, Battle.State.VOTED, Battle.State.REVEALED)
 
@@ -28,6 +30,7 @@ class _Tally:
     sampled: int = 0
     completed: int = 0
     skipped: int = 0
+    failures: int = 0
     voided: Counter[str] = field(default_factory=Counter)
     votes: int = 0
     held: int = 0
@@ -65,6 +68,8 @@ def add_up(since: date | None = None) -> int:
                 tally.held += n
             elif status == Vote.Status.EXCLUDED:
                 tally.excluded[reason] += n
+        for (contestant, day), n in _failures(since).items():
+            tallies[contestant, day].failures = n
         weights = _weights(tallies)
         replaced = SamplingDay.objects.all()
         if since is not None:
@@ -107,6 +112,35 @@ def _weights(wanted: Iterable[tuple[int, date]]) -> dict[tuple[int, date], tuple
     return {key: then.get(key, now[key[0]]) for key in wanted}
 
 
+def _failures(since: date | None) -> dict[tuple[int, date], int]:
+    """Requests that failed before any text, by model and day: asked again, or replaced unseen.
+
+    A battle belongs to the model that was drawn in the end, so of the first one only the log of
+    requests knows. The log is pruned; of days that it no longer holds whole, what was written then.
+    """
+    whole = datetime.now(UTC).date() - timedelta(days=settings.REQUEST_LOG_DAYS - 1)
+    first = whole if since is None else max(since, whole)
+    found = {
+        (pk, day): n
+        for pk, day, n in UpstreamRequest.objects.filter(
+            purpose=UpstreamRequest.Purpose.BATTLE,
+            first_token_ms=None,
+            at__gte=datetime.combine(first, time.min, UTC),
+        )
+        .exclude(outcome__in=(ANSWERED, *NEUTRAL))
+        .order_by()
+        .annotate(day=TruncDate("at", tzinfo=UTC))
+        .values_list("contestant", "day")
+        .annotate(n=Count("id"))
+    }
+    earlier = SamplingDay.objects.filter(day__lt=first, failures__gt=0)
+    if since is not None:
+        earlier = earlier.filter(day__gte=since)
+    return found | {
+        (pk, day): n for pk, day, n in earlier.values_list("contestant", "day", "failures")
+    }
+
+
 def _by_model(
     since: date | None, *fields: str, voted: bool = False
 ) -> Iterable[tuple[int, date, list[str], int]]:
@@ -129,6 +163,7 @@ def _by_model(
 
 # --- reading ---------------------------------------------------------------------------------
 
+Reasons = tuple[tuple[str, int], ...]  # with how often each, the most frequent first
 PREVIEWS = "Models in preview"  # added up: their names are not public yet
 
 
@@ -140,9 +175,12 @@ class SamplingRow:
     completed: int
     skipped: int
     voided: int
+    failures: int
     votes: int
     held: int
     excluded: int
+    void_reasons: Reasons
+    exclusion_reasons: Reasons
     weight: float | None
     weight_reason: str
     samplers: tuple[str, ...]  # the names of those it was drawn by, the most frequent first
@@ -156,12 +194,17 @@ def rows(day: date | None = None) -> list[SamplingRow]:
     public: list[SamplingRow] = []
     hidden: dict[date, Counter[str]] = defaultdict(Counter)
     hidden_samplers: dict[date, Counter[str]] = defaultdict(Counter)
+    hidden_reasons: dict[str, dict[date, Counter[str]]] = {
+        "voided": defaultdict(Counter),
+        "excluded": defaultdict(Counter),
+    }
     for row in found:
         figures = {
             "sampled": row.sampled,
             "completed": row.completed,
             "skipped": row.skipped,
             "voided": sum(row.voided.values()),
+            "failures": row.failures,
             "votes": row.votes,
             "held": row.held,
             "excluded": sum(row.excluded.values()),
@@ -169,12 +212,16 @@ def rows(day: date | None = None) -> list[SamplingRow]:
         if row.contestant.status in HIDDEN_STATUSES:
             hidden[row.day].update(figures)
             hidden_samplers[row.day].update(row.samplers)
+            hidden_reasons["voided"][row.day].update(row.voided)
+            hidden_reasons["excluded"][row.day].update(row.excluded)
         else:
             public.append(
                 SamplingRow(
                     day=row.day,
                     model=row.contestant.name,
                     **figures,
+                    void_reasons=_most_frequent(row.voided),
+                    exclusion_reasons=_most_frequent(row.excluded),
                     weight=row.weight,
                     weight_reason=row.weight_reason,
                     samplers=_names(row.samplers),
@@ -185,6 +232,8 @@ def rows(day: date | None = None) -> list[SamplingRow]:
             day=d,
             model=PREVIEWS,
             **{name: total[name] for name in FIGURES},
+            void_reasons=_most_frequent(hidden_reasons["voided"][d]),
+            exclusion_reasons=_most_frequent(hidden_reasons["excluded"][d]),
             weight=None,
             weight_reason="",
             samplers=_names(hidden_samplers[d]),
@@ -195,10 +244,14 @@ def rows(day: date | None = None) -> list[SamplingRow]:
 
 
 def _names(samplers: Mapping[str, int]) -> tuple[str, ...]:
-    return tuple(sorted(filter(None, samplers), key=lambda name: (-samplers[name], name)))
+    return tuple(name for name, _ in _most_frequent(samplers) if name)
 
 
-FIGURES = ("sampled", "completed", "skipped", "voided", "votes", "held", "excluded")
+def _most_frequent(counted: Mapping[str, int]) -> Reasons:
+    return tuple(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+
+
+FIGURES = ("sampled", "completed", "skipped", "voided", "failures", "votes", "held", "excluded")
 
 
 def days() -> list[date]:

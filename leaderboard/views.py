@@ -228,13 +228,24 @@ def sampling_file(request: HttpRequest) -> HttpResponse:
     """All days and models as CSV."""
     stream = BytesIO()
     table = TableWriter(
-        stream, ("day", "model", *sampling.FIGURES, "weight", "weight_reason", "samplers")
+        stream,
+        (
+            *("day", "model", *sampling.FIGURES, "void_reasons", "exclusion_reasons"),
+            *("weight", "weight_reason", "samplers"),
+        ),
     )
     for row in sampling.rows():
         figures = (getattr(row, name) for name in sampling.FIGURES)
         weight = "" if row.weight is None else row.weight
         samplers = " ".join(row.samplers)
-        table.row(row.day.isoformat(), row.model, *figures, weight, row.weight_reason, samplers)
+        reasons = (
+            " ".join(f"{reason}={n}" for reason, n in each)
+            for each in (row.void_reasons, row.exclusion_reasons)
+        )
+        table.row(
+            *(row.day.isoformat(), row.model, *figures, *reasons),
+            *(weight, row.weight_reason, samplers),
+        )
     response = HttpResponse(stream.getvalue(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="sampling.csv"'
     return response

@@ -26,6 +26,9 @@ tests/interop. `python -m tests.scripted_backend PORT` serves it as a process of
 | `repeats-headers:401` | that status, with the request's headers in the error |
 | `quotes-headers` | answers with the request's headers |
 
+What follows a # in a model's name is a label: the same behaviour, but ids, headers and errors hold
+the label, and usage is LABELLED_USAGE.
+
 Asked for a moderation, it flags each `flag-CATEGORY` in a text, with the score 0.9.
 """
 
@@ -45,12 +48,22 @@ WORDS = [
     "The", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "and", "runs", "far",
     "away", "from", "here", ".",
 ]  # fmt: skip
+LABELLED_USAGE = (82_417, 73_913)  # tokens of the prompt and of the answer
 UNFINISHED = ("dies", "thinks-then-dies")  # the connection ends before the answer does
 
 
-def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+def _chunk(delta: dict[str, Any], finish: str | None = None, label: str = "") -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return b"data: " + json.dumps({"id": "cmpl-1", "choices": [choice]}).encode() + b"\n\n"
+    said = {"id": "cmpl-1", "choices": [choice]}
+    if label:
+        said |= {"id": f"cmpl-{label}", "model": label, "system_fingerprint": label}
+    return b"data: " + json.dumps(said).encode() + b"\n\n"
+
+
+def _labelled(model: str) -> tuple[str, str]:
+    """A model's name without its label, and the label; # is also a heading in an answer."""
+    name, _, label = model.rpartition("#")
+    return (name, label) if name and label.split() == [label] else (model, "")
 
 
 def _seen(request: dict[str, Any]) -> str:
@@ -181,9 +194,11 @@ class ScriptedBackend:
             await connection.answer(200, json.dumps(_moderation(request["input"])).encode())
             return True
         self.requests.append(request)
-        name, _, argument = str(request.get("model", "")).partition(":")
+        model, label = _labelled(str(request.get("model", "")))
+        name, _, argument = model.partition(":")
         if name in ("status", "repeats-headers"):
             words = "secret upstream words" if name == "status" else f"refused: {head}"
+            words += label
             body = json.dumps({"error": {"message": words}}).encode()
             await connection.answer(int(argument), body)
             return True
@@ -206,19 +221,26 @@ class ScriptedBackend:
                 return True
         if name == "quotes-headers":
             name, argument = "says", head
-        return await self._stream(connection, name, argument, request)
+        return await self._stream(connection, name, argument, label, request)
 
     async def _stream(
-        self, connection: _Connection, name: str, argument: str, request: dict[str, Any]
+        self,
+        connection: _Connection,
+        name: str,
+        argument: str,
+        label: str,
+        request: dict[str, Any],
     ) -> bool:
         """Plays a script until it ends or the client has gone."""
         connection.writer.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-            b"Transfer-Encoding: chunked\r\n\r\n"
+            b"Transfer-Encoding: chunked\r\n"
+            + (b"X-Request-Id: %b\r\n" % label.encode() if label else b"")
+            + b"\r\n"
         )
         # Nothing to read is the end of the connection: the client has gone.
         beyond = asyncio.create_task(connection.reader.read(1))
-        script = asyncio.create_task(self._play(connection, name, argument, request))
+        script = asyncio.create_task(self._play(connection, name, argument, label, request))
         self.open_streams += 1
         self.most_streams = max(self.most_streams, self.open_streams)
         self.idle.clear()
@@ -240,10 +262,15 @@ class ScriptedBackend:
                     await task
 
     async def _play(
-        self, connection: _Connection, name: str, argument: str, request: dict[str, Any]
+        self,
+        connection: _Connection,
+        name: str,
+        argument: str,
+        label: str,
+        request: dict[str, Any],
     ) -> None:
         writer = connection.writer
-        writer.write(_framed(_chunk({"role": "assistant", "content": None})))
+        writer.write(_framed(_chunk({"role": "assistant", "content": None}, label=label)))
         if name == "count":
             words, _, rate = argument.partition("@")
             await _count(writer, int(words), float(rate) if rate else None)
@@ -252,6 +279,9 @@ class ScriptedBackend:
                 writer.write(_framed(data))
                 await writer.drain()
         if name not in UNFINISHED:
+            if label:
+                prompt, answer = LABELLED_USAGE
+                writer.write(_framed(_usage(answer, prompt)))
             writer.write(_framed(b"data: [DONE]\n\n") + b"0\r\n\r\n")
         await writer.drain()
 

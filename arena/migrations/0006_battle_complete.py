@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
                 ('since', models.DateTimeField(default=django.utils.timezone.now, help_text='Uploaded; or when its battle came to nothing, so that it waits again.')),
             ],
             options={
-                'ordering': ['turn', 'position'],
+                'ordering': ['turn_id', 'position'],
             },
         ),
         migrations.CreateModel(
@@ -333,7 +333,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='attachment',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('position__isnull', True), ('turn__isnull', True)), models.Q(('position__gte', 1), ('position__lte', 4), ('turn__isnull', False)), _connector='OR'), name='attachment_has_a_place_in_its_turn'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('position__isnull', True), ('turn__isnull', True)), models.Q(('position__gte', 1), ('position__isnull', False), ('position__lte', 4), ('turn__isnull', False)), _connector='OR'), name='attachment_has_a_place_in_its_turn'),
         ),
         migrations.AddConstraint(
             model_name='attachment',

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from arena import siblings
+from arena.models import HIDDEN_STATUSES, Contestant
 from evaluation import figures
 from evaluation.published import Column, Result
 from leaderboard import snapshots
 from leaderboard.board import NoSuchCategory, published
+from leaderboard.board.answering import Answering, answering_of
 from leaderboard.board.published import ModelCard, Pair, Standing
 from leaderboard.models import OVERALL, Method
 
@@ -54,6 +57,8 @@ class ModelView:
     best: list[Opponent]
     worst: list[Opponent]
     benchmarks: BenchmarkScores
+    answering: Answering | None
+    family: Sequence[Contestant]  # with it among them, the most bits first; () for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,22 @@ def model_view(slug: str) -> ModelView:
         best=ranked[:half],
         worst=ranked[::-1][:half],
         benchmarks=benchmark_scores(slug),
+        answering=answering_of(slug),
+        family=family_of(slug),
+    )
+
+
+def family_of(slug: str) -> Sequence[Contestant]:
+    """The public models that are this one in other quantisations, and itself; () for none."""
+    public = Contestant.objects.exclude(status__in=HIDDEN_STATUSES)
+    named = public.only("name", "slug", "quantisation")
+    return next(
+        (
+            members
+            for members in siblings.families(named)
+            if any(member.slug == slug for member in members)
+        ),
+        (),
     )
 
 

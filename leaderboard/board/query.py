@@ -95,7 +95,7 @@ COLUMNS: dict[str, Column] = {
         Column("price_output", "Price out", ("price_output",), "USD per million tokens",
                descending=False),
         Column("price_answer", "Price per answer", ("price_answer",),
-               "USD for a question and an answer of the mean length that this model has had of late",
+               "USD for a question and an answer of the mean length that it has had of late",
                descending=False),
         Column("memory_gb", "Memory", ("memory_gb",), "Gigabytes needed", descending=False),
         Column("knowledge_cutoff", "Knowledge cut-off", ("knowledge_cutoff",), "As stated",

@@ -21,6 +21,7 @@ from django.db.models.functions import Coalesce
 from arena.models import HIDDEN_STATUSES, Contestant, Vote
 from evaluation.published import Benchmarks, Result, benchmarks
 from evaluation.published import Column as Benchmark
+from leaderboard.board import answering
 from leaderboard.board.query import (
     BENCHMARK,
     COLUMNS,
@@ -314,14 +315,11 @@ _RATING = (
     "rank", "rank_low", "rank_high", "rating", "lower", "upper", "boot_lower", "boot_upper",
     "votes", "win_rate", "both_bad_rate", "status",
 )  # fmt: skip
-_LATELY = (
-    "requests", "failed", "first_token", "tokens_per_second", "input_tokens", "output_tokens",
-)  # fmt: skip
 _CARD = (
     "name", "slug", "url", "organisation", "licence", "licence_url", "quantisation", "parameters",
     "context_length", "price_input", "price_output", "memory_gb", "knowledge_cutoff",
     "open_weights", "status",
-    *(f"reliability__{name}" for name in _LATELY),
+    *answering.FIELDS,
 )  # fmt: skip
 
 
@@ -449,7 +447,7 @@ def _row(
         memory_gb=card["memory_gb"],
         knowledge_cutoff=card["knowledge_cutoff"],
         open_weights=card["open_weights"],
-        **lately(card),
+        **answering.answering(card),
         benchmark_average=share(public.average.get(contestant)),
         benchmark_low=share(low),
         benchmark_high=share(high),
@@ -457,30 +455,6 @@ def _row(
         reruns=public.reruns.get(contestant, frozenset()),
         contestant_id=contestant,
     )
-
-
-def lately(card: Mapping[str, Any]) -> dict[str, Any]:
-    """What a row says of how the model has answered, and what an answer of it costs."""
-    requests, failed, first_token, tokens_per_second, asked, answered = (
-        card[f"reliability__{name}"] for name in _LATELY
-    )
-    return {
-        "requests": requests,
-        "error_rate": share(failed / requests) if requests else None,
-        "first_token": first_token,
-        "tokens_per_second": tokens_per_second,
-        "price_answer": _price_of_an_answer(card, asked, answered),
-    }
-
-
-def _price_of_an_answer(
-    card: Mapping[str, Any], asked: float | None, answered: float | None
-) -> float | None:
-    """In USD; None where a price or a length is not known."""
-    price_in, price_out = price(card["price_input"]), price(card["price_output"])
-    if price_in is None or price_out is None or asked is None or answered is None:
-        return None
-    return round((asked * price_in + answered * price_out) / 1_000_000, 9)
 
 
 def elo(value: float | None) -> float | None:

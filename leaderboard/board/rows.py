@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import floor, log10
 
 from django.urls import reverse
 from django.utils.html import escape
@@ -18,6 +17,7 @@ from evaluation import figures
 from evaluation.published import Column as Benchmark
 from evaluation.published import Result
 from leaderboard.board import BENCHMARK, Row
+from leaderboard.board.answering import dollars
 
 NONE = "–"
 
@@ -208,12 +208,6 @@ def _price(value: float | None) -> str:
     return _number(NONE if value is None else f"${value:.4f}".rstrip("0").rstrip("."))
 
 
-def _significant(value: float) -> str:
-    """Two digits at least: a short answer may cost a thousandth of a cent."""
-    places = 2 if value <= 0 else max(2, 1 - floor(log10(value)))
-    return f"{value:.{places}f}"
-
-
 def _error_rate(row: Row) -> str:
     if row.error_rate is None:
         return _number(NONE)
@@ -240,7 +234,7 @@ _CELLS: dict[str, Callable[[Row], str]] = {
     "price_input": lambda row: _price(row.price_input),
     "price_output": lambda row: _price(row.price_output),
     "price_answer": lambda row: _number(
-        NONE if row.price_answer is None else f"${_significant(row.price_answer)}"
+        NONE if row.price_answer is None else dollars(row.price_answer)
     ),
     "error_rate": _error_rate,
     "first_token": lambda row: _number(

@@ -11,6 +11,7 @@ from django import template
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
+from leaderboard.board.answering import dollars
 from leaderboard.models import OVERALL, Method, Rating
 
 register = template.Library()
@@ -41,6 +42,20 @@ def lookup(mapping: Mapping[str, Any], key: str) -> Any:
 @register.filter
 def method_name(value: str) -> str:
     return str(Method(value).label)
+
+
+@register.filter
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+@register.filter
+def spaced(name: str) -> str:
+    """A value of the database as words."""
+    return name.replace("_", " ")
+
+
+register.filter("dollars", dollars)
 
 
 @register.filter

@@ -159,6 +159,25 @@ def test_a_failed_probe_shows_the_words_of_the_server_as_text(admin_client, back
     assert "&lt;b&gt;Hi&lt;/b&gt;" in page
 
 
+@pytest.mark.parametrize(
+    ("form", "verdict"),
+    [
+        ({"with_image": "sees:orange"}, "Tick “reads images”"),
+        ({"typed": "sees:orange", "do": "with_image"}, "Tick “reads images”"),
+        ({"with_image": "sees:nothing"}, "without naming the colour"),
+    ],
+)
+def test_a_probe_with_an_image_says_whether_the_model_reads_it(
+    admin_client, backend, form, verdict
+):
+    endpoint = factories.endpoint(base_url=backend.base_url)
+    page = admin_client.post(probe_url(endpoint), form).content.decode()
+    assert verdict in page
+    assert "[png]" in page
+    plain = admin_client.post(probe_url(endpoint), {"model": "says:orange"}).content.decode()
+    assert verdict not in plain
+
+
 def test_a_private_address_is_refused_with_the_setting_that_allows_it(admin_client, settings):
     settings.PRIVATE_ENDPOINTS = []
     page = admin_client.post(add_url(), endpoint_form(base_url="http://10.0.0.5:8000/v1"))

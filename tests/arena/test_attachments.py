@@ -506,3 +506,29 @@ def test_a_lost_file_refuses_the_next_question_in_words(sighted, kept):
     assert Turn.objects.count() == 1
     storages["attachments"].save(attachment.path, ContentFile(png()))
     assert battles.take_turn(battle_id=battle.pk, prompt="And?").images
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_image_sent_twice_at_the_same_moment_is_sent_once(sighted):
+    voter = factories.voter()
+    attachment = uploaded(voter)
+    together = threading.Barrier(2)
+    outcomes = []
+
+    def ask():
+        try:
+            together.wait()
+            open_battle(voter, attachment)
+            outcomes.append("sent")
+        except Refused as error:
+            outcomes.append(error.code)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["image_gone", "sent"]
+    assert Battle.objects.count() == 1

@@ -40,6 +40,21 @@ async def test_a_probe_is_one_real_request(probe, backend):
     assert [request["max_tokens"] for request in backend.requests] == [health.PROBE_TOKENS]
 
 
+@pytest.mark.parametrize(("model", "saw"), [("sees:Orange.", True), ("sees:Blue", False)])
+async def test_a_probe_with_an_image_shows_whether_it_is_read(backend, model, saw):
+    client = BackendClient(AddressPolicy(["127.0.0.1:*"]))
+    target = Target("openai", backend.base_url, KEY)
+    result = await health.probe(client, target, model, with_image=True)
+    await client.aclose()
+    assert result.ok
+    assert result.saw is saw
+    assert result.text.startswith("[png] ")  # one image came
+
+
+async def test_a_probe_without_an_image_says_nothing_about_sight(probe):
+    assert (await probe("says:orange")).saw is None
+
+
 async def test_a_probe_measures_what_a_reader_would_see(probe):
     result = await probe("count:20@500")
     assert result.ok

@@ -13,7 +13,14 @@ from arena.models import (
     Breaker,
     Contestant,
     Endpoint,
+    ModerationCategory,
+    ModerationEvent,
+    ModerationSettings,
+    NetworkSalt,
     PairNeeds,
+    Share,
+    Reservation,
+    Spending,
     Turn,
     Vote,
     Voter,
@@ -86,6 +93,41 @@ def pair_needs():
     return PairNeeds.objects.create(contestants=[1, 2], needs=b"needs", votes=1)
 
 
+def spending():
+    key = str(Spending.objects.count())
+    return Spending.objects.create(scope="voter", key=key, day="2026-03-01")
+
+
+def reservation():
+    return Reservation.objects.create(turn=turn(), day="2026-03-01", charges=[])
+
+
+def network_salt():
+    day = f"2026-03-0{1 + NetworkSalt.objects.count()}"
+    return NetworkSalt.objects.create(day=day, value="salt")
+
+
+def moderation():
+    return ModerationSettings.objects.get_or_create(pk=1)[0]
+
+
+def moderation_category():
+    name = f"category {ModerationCategory.objects.count()}"
+    return ModerationCategory.objects.create(house=moderation(), name=name)
+
+
+def moderation_event():
+    return ModerationEvent.objects.create(subject="prompt", category="violence", action="log")
+
+
+def share(**fields):
+    return Share.objects.create(**{"battle": factories.battle(), "content": {"x": 1}, **fields})
+
+
+def second_share():
+    share(battle=share().battle)
+
+
 def the_same_vote_imported_again():
     first = factories.imported_battle()
     factories.imported_battle(source=first.source, external_id=first.external_id)
@@ -102,6 +144,34 @@ IMPOSSIBLE = {
         change(factories.endpoint, **{name: 0})
         for name in ("evaluation_concurrency", "requests_per_minute", "tokens_per_minute")
     ],
+    "endpoint_money_makes_sense": [
+        *(change(factories.endpoint, **{name: 0}) for name in ("daily_requests", "daily_budget")),
+        *(change(factories.endpoint, **{name: -1}) for name in ("price_input", "price_output")),
+    ],
+    "spending_scope_known": [change(spending, scope="city")],
+    "spending_of_something": [change(spending, key=""), change(spending, scope="arena")],
+    "spending_once_a_day": [twice(spending, "key")],
+    "spending_not_negative": [
+        change(spending, **{name: -1}) for name in ("requests", "held", "spent")
+    ],
+    "reservation_open_once": [twice(reservation, "turn_id")],
+    "NetworkSalt.day": [twice(network_salt, "day")],
+    "moderationsettings_only_one": [change(moderation, id=2)],
+    "moderationsettings_provider_known": [change(moderation, provider="oracle")],
+    "moderationsettings_action_known": [change(moderation, new_category_action="shout")],
+    "moderationsettings_timeout_positive": [change(moderation, timeout=0)],
+    "moderationsettings_endpoint_has_an_address": [change(moderation, provider="endpoint")],
+    "ModerationCategory.name": [twice(moderation_category, "name")],
+    "moderationcategory_action": [change(moderation_category, action="shout")],
+    "moderationcategory_threshold_is_a_share": [
+        change(moderation_category, threshold=value) for value in (-0.1, 1.1)
+    ],
+    "moderationcategory_has_a_name": [change(moderation_category, name="")],
+    "moderationevent_subject_known": [change(moderation_event, subject="title")],
+    "moderationevent_action_known": [
+        change(moderation_event, action=action) for action in ("off", "shout")
+    ],
+    "moderationevent_says_something": [change(moderation_event, category="")],
     "contestant_status_known": [change(factories.contestant, status="famous")],
     "contestant_weight_not_negative": [change(factories.contestant, weight=-0.5)],
     "contestant_answers_through_an_endpoint": [
@@ -134,6 +204,9 @@ IMPOSSIBLE = {
         change(factories.battle, revealed_at="2026-01-01T00:00Z"),
         change(factories.battle, state="voted", revealed_at="2026-01-01T00:00Z"),
     ],
+    "battle_continues_with_names_shown": [lambda: factories.battle(continues=factories.battle())],
+    "share_one_in_force": [second_share],
+    "share_revoked_holds_nothing": [change(share, revoked_at="2026-01-01T00:00Z")],
     "turn_state_known": [change(turn, state="paused")],
     "turn_number_once": [second_turn_of_the_same_number],
     "turn_number_from_one": [change(turn, number=0)],
@@ -202,6 +275,7 @@ IMPOSSIBLE = {
     "Contestant.slug": [twice(factories.contestant, "slug")],
     "Source.name": [twice(factories.source, "name")],
     "Voter.key": [twice(factories.voter, "key")],
+    "Share.public_id": [twice(share, "public_id")],
     "Battle.public_id": [twice(factories.battle, "public_id")],
     "Vote.battle": [second_vote, twice(factories.vote, "battle_id")],
 }

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arena.protocol import BadMessage, Resume, Stop, Submit, parse
+from arena.protocol import BadMessage, Chosen, Regenerate, Resume, Stop, Submit, parse
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -17,7 +17,9 @@ json_values = st.recursive(
 )
 near_misses = st.fixed_dictionaries(
     {
-        "type": st.sampled_from(["turn.submit", "turn.stop", "resume", "battle.reveal"])
+        "type": st.sampled_from(
+            ["turn.submit", "turn.regenerate", "turn.stop", "resume", "battle.reveal"]
+        )
         | json_values
     },
     optional={
@@ -25,9 +27,27 @@ near_misses = st.fixed_dictionaries(
         "battle": st.text("abc_-09/.", max_size=24) | json_values,
         "last_seq": st.dictionaries(st.sampled_from("abc"), st.integers() | json_values)
         | json_values,
+        "slot": st.sampled_from(["a", "b", "c", None]) | json_values,
+        "continues": st.text("abc_-09/.", max_size=24) | json_values,
+        "terms": st.text(max_size=120) | json_values,
+        "mode": st.sampled_from(["side_by_side", "direct", "battle"]) | json_values,
+        "models": st.lists(st.text("ab-/", max_size=3) | json_values, max_size=3) | json_values,
+        "parameters": st.dictionaries(
+            st.sampled_from(["temperature", "top_p", "max_tokens", "seed"]),
+            st.floats() | st.integers() | json_values,
+            max_size=3,
+        )
+        | json_values,
+        "images": st.lists(st.just("0" * 32) | json_values, max_size=6) | json_values,
         "model": json_values,
     },
 )
+
+
+SUBMIT_FIELDS = {
+    *("type", "prompt", "battle", "images", "terms"),
+    *("continues", "mode", "models", "parameters"),
+}
 
 
 def test_the_events_a_page_sends_are_understood():
@@ -37,6 +57,42 @@ def test_the_events_a_page_sends_are_understood():
     assert parse('{"type":"resume","battle":"a-_9","last_seq":{"a":3,"b":0}}') == Resume(
         "a-_9", {"a": 3, "b": 0}
     )
+
+
+def test_a_new_conversation_says_what_it_is_to_be():
+    text = """{"type": "turn.submit", "prompt": "Hi", "battle": null, "terms": "1",
+        "mode": "side_by_side", "models": ["one", "two-2"], "parameters": {"temperature": 0.5}}"""
+    assert parse(text) == Submit(
+        "Hi", None, chosen=Chosen("side_by_side", ("one", "two-2"), {"temperature": 0.5}), terms="1"
+    )
+    text = '{"type":"turn.submit","prompt":"Hi","battle":null,"continues":"abc"}'
+    assert parse(text) == Submit("Hi", None, continues="abc")
+    assert parse('{"type":"turn.regenerate","battle":"abc","slot":null}') == Regenerate("abc", None)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"battle": "abc", "mode": "direct", "models": ["one"], "parameters": {}},
+        {"battle": "abc", "terms": "1"},
+        {"battle": "abc", "continues": "abc"},
+        {"continues": "abc", "mode": "direct", "models": ["one"], "parameters": {}},
+        {"mode": "battle", "models": ["one", "two"], "parameters": {}},
+        {"mode": "direct"},
+        {"mode": "direct", "models": "one", "parameters": {}},
+        {"mode": "direct", "models": ["one"], "parameters": {"seed": 1}},
+        {"mode": "direct", "models": ["one"], "parameters": {"temperature": True}},
+        {"mode": "direct", "models": ["one"], "parameters": {"max_tokens": 1.5}},
+        {"mode": "direct", "models": ["../one"], "parameters": {}},
+        {"mode": "direct", "models": ["one", "two", "three"], "parameters": {}},
+        {"models": ["one", "two"]},
+        {"parameters": {"temperature": 1}},
+    ],
+)
+def test_what_does_not_belong_together_is_refused(fields):
+    message = {"type": "turn.submit", "prompt": "Hi", "battle": None, **fields}
+    with pytest.raises(BadMessage):
+        parse(json.dumps(message))
 
 
 @given(st.text())
@@ -59,9 +115,21 @@ def test_what_passes_has_only_known_fields_of_the_right_type(message):
         return
     match event:
         case Submit(prompt, battle):
-            assert set(message) == {"type", "prompt", "battle"}
+            assert set(message) <= SUBMIT_FIELDS
             assert prompt.encode().decode() == prompt == message["prompt"]
             assert battle is None or 1 <= len(battle) <= 22
+            assert battle is None or set(message) <= {"type", "prompt", "battle", "images"}
+            assert event.chosen is None or event.continues is None
+            if event.chosen:
+                assert event.chosen.mode in ("side_by_side", "direct")
+                assert len(event.chosen.models) <= 2
+                assert set(event.chosen.parameters) <= {"temperature", "top_p", "max_tokens"}
+                values = event.chosen.parameters.values()
+                assert all(type(value) in (int, float) for value in values)
+        case Regenerate(battle, slot):
+            assert set(message) == {"type", "battle", "slot"}
+            assert 1 <= len(battle) <= 22
+            assert slot in ("a", "b", None)
         case Stop():
             assert set(message) == {"type"}
         case Resume(battle, last_seq):

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 
 from arena import registration
 from arena.local_models.catalogue import SLOTS
-from arena.models import Breaker, Contestant, Endpoint
+from arena.models import Breaker, Contestant, Endpoint, ModerationSettings
 from tests import factories
 
 SECRET = "sk-0123456789abcdef"
@@ -116,6 +116,29 @@ def test_a_key_can_be_erased():
     endpoint = factories.endpoint(api_key=SECRET)
     registration.save_endpoint(endpoint, erase_key=True)
     assert Endpoint.objects.get(pk=endpoint.pk).api_key_sealed == ""
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("after", "kept"),
+    [
+        ("https://check.example.com/v1", True),
+        ("https://check.example.com/v2", True),
+        ("http://check.example.com/v1", False),
+        ("https://check.example.com:8443/v1", False),
+        ("https://other.example.com/v1", False),
+    ],
+)
+def test_the_key_of_moderation_does_not_travel_either(after, kept):
+    house = ModerationSettings(provider="endpoint", base_url="https://check.example.com/v1")
+    assert not registration.save_moderation(house, new_api_key="sk-0123456789abcdef")
+    house = ModerationSettings.objects.get()
+    house.base_url = after
+    assert registration.save_moderation(house) is not kept
+    assert bool(ModerationSettings.objects.get().api_key()) is kept
+    assert registration.save_moderation(house, new_api_key="sk-another-one-0123") is False
+    assert registration.save_moderation(house, erase_key=True) is False
+    assert ModerationSettings.objects.get().api_key() == ""
 
 
 @pytest.mark.django_db

@@ -2,7 +2,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 
-from arena.models import Endpoint
+from arena.models import Endpoint, ModerationSettings
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -27,6 +27,16 @@ def test_after_a_rotation_the_old_key_can_go(keys, settings):
     settings.ENCRYPTION_KEYS = [keys[1]]
     assert api_key(endpoint) == "sk-secret-of-somebody"
     assert api_key(keyless) == ""
+
+
+def test_the_key_of_moderation_is_rotated_as_well(keys, settings):
+    house = ModerationSettings()
+    house.set_api_key("sk-moderation-secret")
+    house.save()
+    settings.ENCRYPTION_KEYS = [keys[1], keys[0]]
+    call_command("rotate_api_keys")
+    settings.ENCRYPTION_KEYS = [keys[1]]
+    assert ModerationSettings.objects.get().api_key() == "sk-moderation-secret"
 
 
 def test_an_unreadable_key_is_named_and_keeps_no_other_back(keys, settings):

@@ -97,6 +97,18 @@ def test_a_vote_is_saved_and_answered_with_the_names(battle):
     assert (saved.choice, saved.visible_ms) == ("both_bad", 1234)
 
 
+def test_a_vote_too_soon_after_another_is_told_when_to_come_back(battle, settings):
+    settings.VOTE_INTERVAL_SECONDS = 60
+    client = browser_of(battle.voter)
+    vote(client, factories.battle(voter=battle.voter))
+    response = vote(client, battle)
+    assert response.status_code == 429
+    error = response.json()["error"]
+    assert error["code"] == "too_soon"
+    assert response["Retry-After"] == str(error["retry_after"])
+    assert "CANARY" not in response.content.decode()
+
+
 def test_a_repeated_vote_gets_the_first_ones_answer(battle):
     client = browser_of(battle.voter)
     vote(client, battle, "a")

@@ -14,6 +14,19 @@ def test_a_score_is_a_share_or_has_a_scale_of_its_own(value, percent, text):
     assert figures.score(value, percent=percent) == text
 
 
+@pytest.mark.parametrize(
+    ("result", "share"),
+    [
+        ({"value": 0.5, "low": 0.4, "high": 1.0}, True),
+        ({"value": 0.9, "low": 0.5, "high": 1.3}, False),
+        ({"value": 7.0}, False),
+        ({"value": None}, True),
+    ],
+)
+def test_a_share_lies_between_0_and_1_with_its_interval(result, share):
+    assert figures.is_share(result) is share
+
+
 def test_an_interval_needs_both_ends():
     assert figures.interval(0.535633, 0.589099) == "53.6–58.9 %"
     assert figures.interval(0.5, None) == "–"

@@ -98,6 +98,32 @@ def test_the_time_left_is_that_of_the_speed_since_the_start(run):
     assert words(found)["speed"] == "6/min"
 
 
+def test_a_code_run_has_ended_when_the_sandbox_has():
+    task = factories.task(
+        factories.dataset(WORDS[:3]),
+        output_type="code",
+        doc_to_target="",
+        metric_list=[{"metric": "code"}],
+    )
+    factories.sandbox_report()
+    run = runs.create_run(task=task, contestant=arena.contestant())
+    Run.objects.update(state="running", started_at=timezone.now())
+    run.refresh_from_db()
+    factories.answer(run, ["pass", "pass"])
+    factories.verdict(sample=run.samples.first())
+    found = progress(run)
+    assert (found["answered"], found["ended"], found["percent"]) == (2, 1, 33.3)
+    assert found["checking"] is None  # there is more to ask
+    factories.answer(run, ["pass", "pass", None])
+    found = progress(run)
+    assert (found["answered"], found["ended"], found["percent"]) == (3, 2, 66.7)
+    assert words(found)["state"] == "Running: checking 1 of 2 programs"
+    assert words(found)["ended"] == "3 of 3"
+    factories.verdict(sample=run.samples.order_by("id")[1])
+    found = progress(run)
+    assert (found["ended"], found["percent"], found["checking"]) == (3, 100.0, None)
+
+
 @pytest.mark.parametrize("state", ["paused", "queued"])
 def test_a_run_that_stands_has_no_time_left(run, state):
     factories.answer(run, ["ant", "bee"])

@@ -314,7 +314,7 @@ def test_runs_at_one_endpoint_take_turns(new_run, monkeypatch):
     second, third = (new_run(contestant=first.contestant) for _ in range(2))
     assert runner.in_turn_after(second.pk) == [third.pk, first.pk, second.pk]
     sent = []
-    monkeypatch.setattr(tasks.work_on, "delay", sent.append)
+    monkeypatch.setattr(tasks.work_on, "apply_async", lambda to, **_: sent.extend(to))
     tasks.work_on(second.pk)
     assert sent == [third.pk, first.pk]  # the second has come to its end
     runner.lease(run_id=third.pk, owner="somebody", size=1)
@@ -334,7 +334,7 @@ def test_one_shard_at_a_time_is_at_an_endpoint(new_run):
 
 def test_a_message_that_comes_twice_or_too_early_does_no_harm(new_run, backend, monkeypatch):
     sent = []
-    monkeypatch.setattr(tasks.work_on, "delay", sent.append)
+    monkeypatch.setattr(tasks.work_on, "apply_async", lambda to, **_: sent.extend(to))
     run = new_run()
     assert tasks.sweep() == 1
     while sent:
@@ -474,6 +474,16 @@ def test_a_success_without_a_body_is_a_failure_and_a_wordless_answer_is_none():
     assert not retrying.is_an_answer(BackendError(ErrorKind.EMPTY, status=204))
     assert retrying.is_an_answer(BackendError(ErrorKind.EMPTY))
     assert retrying.is_an_answer(BackendError(ErrorKind.CONTENT_FILTER, status=400))
+
+
+def test_the_staffs_list_shows_a_score_on_its_own_scale(admin_client):
+    task = factories.task()
+    for value in (0.5, 7.0):
+        results = {task.spec["primary"]: {"value": value}}
+        factories.finished_run(task=task, primary_score=value, results=results)
+    page = admin_client.get(reverse("admin:evaluation_run_changelist")).content.decode()
+    assert ">50.0 %<" in page
+    assert ">7.00<" in page
 
 
 def test_the_staff_pause_and_resume_a_run_from_its_list(admin_client, new_run):

@@ -151,6 +151,31 @@ def test_a_withdrawn_run_keeps_its_page_with_the_reason_and_leaves_the_board(cli
     page = text(client.get(f"/benchmarks/runs/{run.pk}/"))
     assert "Another model was served." in page
     assert "noindex" in page
+    assert f"runs/{run.pk}/samples" not in page
+    for file in ("samples/", "samples.jsonl", "results.json"):
+        assert client.get(f"/benchmarks/runs/{run.pk}/{file}").status_code == 404
+
+
+def test_the_answers_of_a_withdrawn_run_are_the_staffs(staff, task, client):
+    run = result(task, 15, name="Anna")
+    runs.withdraw(run=run, reason="Another model was served.")
+    assert "15" in text(client.get(f"/benchmarks/runs/{run.pk}/samples/"))
+
+
+def test_what_a_result_does_not_tell_is_a_dash(client, task):
+    run = result(task, 15, name="Anna")
+    primary = {**run.results[task.spec["primary"]], "unparsed": None, "truncated": None}
+    run.results = {task.spec["primary"]: primary, "none/other": {"scored": 0}}
+    run.unparsed = run.truncated = None
+    run.save()
+    page = text(client.get(f"/benchmarks/runs/{run.pk}/"))
+    assert "none/other" in page
+    assert page.count('<td class="num">–</td>') >= 7
+    assert '<td class="num wide">–</td>' in text(client.get(f"/benchmarks/{task.slug}/"))
+    assert '<td class="num">–</td>' in text(
+        client.get(f"/leaderboard/models/{run.contestant.slug}/")
+    )
+    assert "None" not in page
 
 
 def test_a_judge_whose_name_is_not_public_is_not_named(client, task):

@@ -149,6 +149,8 @@ class Site:
                 PRIVATE_ENDPOINTS="127.0.0.1:*",
                 WORKER_STALL_SECONDS="10",
                 SNAPSHOT_INTERVAL="2",
+                DAILY_REQUESTS_NETWORK="0",  # all of a test's browsers share this machine's
+                DAILY_USD_NETWORK="0",
             ),
         }
 

@@ -302,7 +302,7 @@ def test_the_number_of_queries_does_not_grow(
     votes(1, three[0], three[1])
     published(three, cells=[[0, 1, "lo", 1]])
     benchmarks()  # a process reads them once for each change
-    with django_assert_max_num_queries(11) as few:
+    with django_assert_max_num_queries(12) as few:
         client.get(f"/api/v1/{path}")
     more = [*three, *(factories.contestant(name=f"More {n}") for n in range(9))]
     votes(4, more[4], more[5])

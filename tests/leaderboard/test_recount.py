@@ -47,9 +47,30 @@ def test_rebuilding_corrects_what_is_too_much_too_little_or_missing(counted):
     assert set(PairCount.objects.values_list("category", "lo", "hi", "outcome", "n")) == before
 
 
+def test_correcting_takes_the_same_few_statements_however_much_is_wrong(
+    counted, django_assert_num_queries, django_assert_max_num_queries
+):
+    PairCount.objects.filter(outcome="tie", category__slug=OVERALL).update(n=50)
+    with django_assert_max_num_queries(12) as few:
+        assert categories.correct() == 2
+    PairCount.objects.all().delete()
+    with django_assert_num_queries(len(few.captured_queries)):
+        assert categories.correct() > 10
+    assert tally.differences() == {}
+
+
+def test_a_category_that_is_not_complete_is_completed_too(counted):
+    categories.mark_stale([Category.objects.get(slug="exclude-ties").pk])
+    PairCount.objects.all().delete()
+    call_command("recount", "--rebuild")
+    assert not Category.objects.filter(stale=True).exists()
+    assert tally.differences() == {}
+    assert PairCount.objects.filter(category__slug="exclude-ties").exists()
+
+
 def test_votes_counted_while_rebuilding_are_kept(counted, monkeypatch):
     """Votes are settled between any two steps of the walk, before and behind it."""
-    PairCount.objects.filter(outcome="hi").update(n=50)
+    categories.mark_stale(Category.objects.values_list("pk", flat=True))
     step = categories.rebuild_step
     remaining = list(Vote.objects.all())
 

@@ -2,6 +2,7 @@ import threading
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.db.models import F
 
 from arena import votes
 from arena.models import Answer, Battle, Turn, Vote
@@ -392,6 +393,37 @@ def test_who_rebuilds_waits_for_who_settles(two_categories):
         assert worker.is_alive()
     worker.outcome()
     assert sum(counts("all-again").values()) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_corrections_at_once_while_votes_are_settled_correct_each_count_once(two_categories):
+    one, two = factories.contestant(), factories.contestant()
+    for choice in ("a", "b", "tie", "both_bad") * 5:
+        factories.vote(choice, contestant_a=one, contestant_b=two)
+    tally.settle_all()
+    PairCount.objects.update(n=F("n") + 7)
+    wrong = PairCount.objects.count()
+    workers = [in_thread(categories.correct), in_thread(categories.correct)]
+    for choice in ("a", "b", "tie") * 5:
+        factories.vote(choice, contestant_a=two, contestant_b=one)
+        tally.settle_all()
+    assert sorted(worker.outcome() for worker in workers) == [0, wrong]
+    tally.settle_all()
+    assert tally.differences() == {}
+    assert sum(counts().values()) == 35
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_corrects_waits_for_who_settles(two_categories):
+    """A vote that is being counted would be added to a count that holds it already."""
+    factories.vote()
+    with transaction.atomic():
+        tally.settle()
+        worker = in_thread(categories.correct)
+        worker.join(0.3)  # gives a correction that does not wait the time to go wrong
+        assert worker.is_alive()
+    assert worker.outcome() == 0
+    assert sum(counts().values()) == 1
 
 
 # --- what one person may count for ----------------------------------------------------------------

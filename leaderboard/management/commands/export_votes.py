@@ -22,6 +22,7 @@ from leaderboard.transfer.exporting import (
     count,
     export_votes,
     preview,
+    without_text,
 )
 
 
@@ -63,17 +64,19 @@ class Command(BaseCommand):
             if options["preview"]:
                 found = preview(format=format, filters=filters)
                 self.stdout.write(found.beginning, ending="")
-                self.stdout.write(f"{found.votes:,} votes of {found.seen:,} looked at.")
+                left_out = _left_out(found.without_text)
+                self.stdout.write(f"{found.votes:,} votes of {found.seen:,} looked at.{left_out}")
                 return
             if not output:
                 raise CommandError("--output FILE, or --preview.")
             with self._progress(filters, format) as show, opened(output) as stream:
                 total = export_votes(stream, format=format, filters=filters, on_progress=show)
+                left_out = _left_out(without_text(filters, format=format))
         except BadFilter as error:
             raise CommandError(str(error)) from None
         except OSError as error:
             raise CommandError(f"{output}: {error.strerror}") from None
-        self.stderr.write(f"{total.votes:,} votes, {total.rows:,} rows.")
+        self.stderr.write(f"{total.votes:,} votes, {total.rows:,} rows.{left_out}")
 
     def _filters(self, *, turns: str, licences: list[str], **options: Any) -> Filters:
         if turns and turns != "multi" and not (turns.isdecimal() and int(turns) > 0):
@@ -101,6 +104,13 @@ class Command(BaseCommand):
                 bar.update(piece.seen - bar.n)
 
             yield show
+
+
+def _left_out(votes: int) -> str:
+    if not votes:
+        return ""
+    verb = "is" if votes == 1 else "are"
+    return f" {votes:,} more would pass and {verb} left out, having no text."
 
 
 @contextlib.contextmanager

@@ -1,0 +1,70 @@
+"""What the board says of how a model has answered of late, and of what an answer of it costs.
+
+From the figures that `leaderboard.reliability` wrote down, and the prices of the model's card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import floor, log10
+from typing import Any, TypedDict
+
+from arena.models import Contestant
+
+# Of a contestant, beside its prices.
+FIELDS = tuple(
+    f"reliability__{name}"
+    for name in (
+        *("requests", "failed", "first_token", "tokens_per_second"),
+        *("input_tokens", "output_tokens"),
+    )
+)
+
+
+class Answering(TypedDict):
+    """Fields of a Row; None where nothing is known."""
+
+    requests: int | None
+    error_rate: float | None
+    first_token: float | None
+    tokens_per_second: float | None
+    price_answer: float | None
+
+
+def answering(card: Mapping[str, Any]) -> Answering:
+    """From a mapping with the prices of the card and FIELDS."""
+    requests, failed, first_token, tokens_per_second, asked, answered = (
+        card[name] for name in FIELDS
+    )
+    return {
+        "requests": requests,
+        "error_rate": round(failed / requests, 5) if requests else None,
+        "first_token": first_token,
+        "tokens_per_second": tokens_per_second,
+        "price_answer": _price(card["price_input"], card["price_output"], asked, answered),
+    }
+
+
+def _price(
+    price_in: Any, price_out: Any, asked: float | None, answered: float | None
+) -> float | None:
+    """In USD, of an answer of the mean length to a question of the mean length."""
+    if price_in is None or price_out is None or asked is None or answered is None:
+        return None
+    return round((asked * float(price_in) + answered * float(price_out)) / 1_000_000, 9)
+
+
+def dollars(price: float) -> str:
+    """With two digits at least: an answer may cost a thousandth of a cent."""
+    places = 2 if price <= 0 else max(2, 1 - floor(log10(price)))
+    return f"${price:.{places}f}"
+
+
+def answering_of(slug: str) -> Answering | None:
+    """Of one model; None where it has not been asked of late."""
+    card = (
+        Contestant.objects.filter(slug=slug, reliability__isnull=False)
+        .values("price_input", "price_output", *FIELDS)
+        .first()
+    )
+    return None if card is None else answering(card)

@@ -1,0 +1,57 @@
+"""Words that must not reach a browser before the vote, and the search for them.
+
+Every contestant carries canaries: wherever an administrator or a provider may have put something
+that tells it from another, stands a word that occurs nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tests.scripted_backend import LABELLED_USAGE
+
+WORD = "CANARY"
+# Of each price two digits are the contestant's own, the rest is this.
+PRICE = "7315"
+# Which models there are is public, and the same on every page: see `model_lists`.
+_MODEL_LIST = re.compile(rb'<details class="contestants">.*?</details>', re.DOTALL)
+
+# What gives each contestant its canaries, in a running site; {port} is the backend's.
+PLANT = f"""
+from decimal import Decimal
+from arena.models import Contestant, Endpoint
+for number, contestant in enumerate(Contestant.objects.select_related("endpoint"), 11):
+    tag = f"{WORD}-{{number}}"
+    contestant.organisation = f"{{tag}} Lab"
+    contestant.aliases = f"{{tag}} alias"
+    contestant.description = f"{{tag}} description"
+    contestant.licence = f"{{tag}} licence"
+    contestant.licence_url = contestant.url = f"https://{{tag}}.example/".lower()
+    contestant.parameters = f"{{tag}} B"
+    contestant.quantisation = f"{{tag}} Q4"
+    contestant.knowledge_cutoff = tag
+    contestant.price_input = Decimal(f"{{number}}.{PRICE}")
+    contestant.price_output = Decimal(f"{{number + 50}}.{PRICE}")
+    contestant.upstream_model += f"#{{tag}}"
+    contestant.save()
+    endpoint = contestant.endpoint
+    endpoint.name = f"{{tag}} endpoint"
+    endpoint.base_url += f"/{{tag}}/v1"
+    endpoint.set_api_key(f"sk-{{tag}}-0123456789")
+    endpoint.save()
+"""
+
+
+def search(data: bytes, *, also: tuple[str, ...] = ()) -> list[str]:
+    """The canaries in what a browser received, each with what stands around it."""
+    needles = (WORD, PRICE, *map(str, LABELLED_USAGE), *also)
+    pattern = re.compile("|".join(map(re.escape, needles)).encode(), re.IGNORECASE)
+    return [
+        data[max(0, found.start() - 60) : found.end() + 60].decode(errors="replace")
+        for found in pattern.finditer(_MODEL_LIST.sub(b"", data))
+    ]
+
+
+def model_lists(data: bytes) -> list[bytes]:
+    """The public lists of all models in these pages."""
+    return _MODEL_LIST.findall(data)
