@@ -390,7 +390,7 @@ class ContestantAdmin(admin.ModelAdmin):
     search_fields = ("name", "upstream_model", "organisation")
     formfield_overrides = {URLField: {"assume_scheme": "https"}}
     fieldsets = (
-        (None, {"fields": ("name", "status")}),
+        (None, {"fields": ("name", "aliases", "status")}),
         ("How it is drawn", {"fields": ("weight", "weight_reason", "only_meets")}),
         (
             "Card, shown after the vote",

@@ -554,8 +554,10 @@ def _messages(started: StartedTurn, slot: str) -> list[Message]:
 
 def _count_tokens(side: OwnedSide, usage: Usage) -> None:
     answer = side.answer
-    answer.input_tokens = usage.input_tokens or limits.estimated_tokens(
-        sum(len(message.content) for message in side.messages)
+    images = sum(len(message.images) for message in side.messages)
+    answer.input_tokens = usage.input_tokens or (
+        limits.estimated_tokens(sum(len(message.content) for message in side.messages))
+        + images * limits.TOKENS_OF_AN_IMAGE
     )
     answer.output_tokens = usage.output_tokens or limits.estimated_tokens(
         len(side.live.text) + len(answer.reasoning)

@@ -204,7 +204,11 @@ def shared(request: HttpRequest, share_id: str) -> HttpResponse:
     response = render(
         request,
         "arena/shared.html",
-        {"content": copy.content, "mode": pages.MODES[copy.content["mode"]], "made_at": copy.created_at},
+        {
+            "content": copy.content,
+            "mode": pages.MODES[copy.content["mode"]],
+            "made_at": copy.created_at,
+        },
     )
     response["X-Robots-Tag"] = "noindex, nofollow"
     return response

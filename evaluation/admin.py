@@ -17,9 +17,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from arena.admin import ReadOnly
-from evaluation import figures, runs
 from evaluation.models import Dataset, Run, Sample, SandboxReport, TaskDefinition, Verdict
-from evaluation.progress import ENDED
+from evaluation.results import figures
+from evaluation.running import runs
+from evaluation.running.progress import ENDED
 
 
 @admin.register(Dataset)

@@ -7,7 +7,7 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.conf import settings
 
-from evaluation import finishing, response_cache, runner, sandboxes, verdicts
+from evaluation.running import finishing, response_cache, runner, sandboxes, verdicts
 
 CHECK_EXPIRES = 60.0  # seconds: by then the sweep has sent another
 WORK_EXPIRES = 90.0  # longer than a shard; else busy workers would find a heap of them

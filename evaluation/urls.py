@@ -1,8 +1,8 @@
 from channels.auth import AuthMiddlewareStack
 from django.urls import path
 
-from evaluation import exchange_views, staff_views, views
-from evaluation.consumers import RunConsumer
+from evaluation.pages import exchange_views, staff_views, views
+from evaluation.pages.consumers import RunConsumer
 
 app_name = "evaluation"
 urlpatterns = [

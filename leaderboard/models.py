@@ -340,6 +340,7 @@ class Reliability(models.Model):
     tokens_per_second = models.FloatField(null=True, help_text="Of the writing alone.")
     input_tokens = models.FloatField(null=True, help_text="Of an answer, the mean.")
     output_tokens = models.FloatField(null=True, help_text="The same of what it wrote.")
+    changed_at = models.DateTimeField(help_text="When one of these was last found to differ.")
 
     class Meta:
         verbose_name_plural = "reliabilities"

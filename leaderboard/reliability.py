@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from django.db import transaction
 from django.db.models import Avg, Max
+from django.utils import timezone
 
 from arena import reliability
 from arena.models import Answer
@@ -38,13 +39,13 @@ def refresh() -> int:
             # Two workers may do this at once: the later one's rows stand.
             update_conflicts=True,
             unique_fields=["contestant"],
-            update_fields=_FIGURES,
+            update_fields=(*_FIGURES, "changed_at"),
         )
     return len(gone) + len(changed)
 
 
 def _figures() -> dict[int, Reliability]:
-    lengths = _lengths()
+    lengths, now = _lengths(), timezone.now()
     return {
         pk: Reliability(
             contestant_id=pk,
@@ -54,6 +55,7 @@ def _figures() -> dict[int, Reliability]:
             tokens_per_second=_rounded(one.tokens_per_second, 1),
             input_tokens=_rounded(lengths.get(pk, (None, None))[0], 1),
             output_tokens=_rounded(lengths.get(pk, (None, None))[1], 1),
+            changed_at=now,
         )
         for pk, one in reliability.by_contestant(days=DAYS).items()
     }

@@ -43,13 +43,14 @@ for number, contestant in enumerate(Contestant.objects.select_related("endpoint"
 
 
 def search(data: bytes, *, also: tuple[str, ...] = ()) -> list[str]:
-    """The canaries in what a browser received, each with what stands around it."""
-    needles = (WORD, PRICE, *map(str, LABELLED_USAGE), *also)
-    pattern = re.compile("|".join(map(re.escape, needles)).encode(), re.IGNORECASE)
-    return [
-        data[max(0, found.start() - 60) : found.end() + 60].decode(errors="replace")
-        for found in pattern.finditer(_MODEL_LIST.sub(b"", data))
-    ]
+    """The first of each canary in what a browser received, with what stands around it."""
+    data = _MODEL_LIST.sub(b"", data).lower()
+    found = []
+    for needle in (WORD, PRICE, *map(str, LABELLED_USAGE), *also):
+        at = data.find(needle.lower().encode())
+        if at >= 0:
+            found.append(data[max(0, at - 60) : at + 80].decode(errors="replace"))
+    return found
 
 
 def model_lists(data: bytes) -> list[bytes]:

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from config.version import VERSION
-from evaluation import haystacks
 from evaluation.definitions.definition import TaskDefinition as Definition
 from evaluation.definitions.definition import from_json
 from evaluation.definitions.dumped import as_task_file
 from evaluation.definitions.problems import Unrenderable
 from evaluation.definitions.prompts import target_of
-from evaluation.following import OF_JUDGE
 from evaluation.formats import lm_eval
 from evaluation.formats.lm_eval_folder import NOTHING_FOUND, OURS
 from evaluation.formats.measured import task_name
 from evaluation.models import SCORED, Item, Run, Sample
 from evaluation.refusals import Refused
+from evaluation.running import haystacks
+from evaluation.running.following import OF_JUDGE
 from evaluation.statistics import reduce_epochs
 
 ITEMS_AT_ONCE = 200

@@ -39,7 +39,7 @@ from evaluation.formats.measured import (
 )
 from evaluation.importing import ImportRefused
 from evaluation.models import Dataset, Item, Run, Sample, Score, TaskDefinition
-from evaluation.runs import IMPORTED, WRITE_BATCH
+from evaluation.running.runs import IMPORTED, WRITE_BATCH
 from evaluation.scorers import Flag, Response
 from evaluation.scorers import Score as Scored
 from evaluation.scorers.score import flags_of

@@ -8,8 +8,8 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from evaluation import figures
-from evaluation.figures import Axis
+from evaluation.results import figures
+from evaluation.results.figures import Axis
 
 register = template.Library()
 

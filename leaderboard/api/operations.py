@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from arena.models import Vote
 from config.version import VERSION
-from evaluation.published import Benchmarks
+from evaluation.results.published import Benchmarks
 from leaderboard import board, public_votes
 from leaderboard.api import schemas
 from leaderboard.board import published, response_cache

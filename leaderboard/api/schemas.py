@@ -227,6 +227,7 @@ class LeaderboardRowOut(RowOut):
     )
     benchmark_low: Real = Field(description="Lower end of its 95 % interval.")
     benchmark_high: Real = Field(description="Upper end of its 95 % interval.")
+    benchmark_n: Whole = Field(description="Items scored, of all its parts.")
     benchmarks: dict[str, BriefScoreOut] = Field(description="By key of /benchmarks.")
 
 

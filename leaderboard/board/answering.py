@@ -5,13 +5,13 @@ From the figures that `leaderboard.reliability` wrote down, and the prices of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from math import floor, log10
 from typing import Any, TypedDict
 
 from arena.models import Contestant
 
-# Of a contestant, beside its prices.
+# Of a contestant; `answering` takes their values in this order.
 FIELDS = tuple(
     f"reliability__{name}"
     for name in (
@@ -31,17 +31,26 @@ class Answering(TypedDict):
     price_answer: float | None
 
 
-def answering(card: Mapping[str, Any]) -> Answering:
-    """From a mapping with the prices of the card and FIELDS."""
-    requests, failed, first_token, tokens_per_second, asked, answered = (
-        card[name] for name in FIELDS
-    )
+NOTHING: Answering = {
+    "requests": None,
+    "error_rate": None,
+    "first_token": None,
+    "tokens_per_second": None,
+    "price_answer": None,
+}
+
+
+def answering(figures: Sequence[Any], *, price_in: Any, price_out: Any) -> Answering:
+    """From the values of FIELDS and the prices of the card, per million tokens."""
+    requests, failed, first_token, tokens_per_second, asked, answered = figures
+    if not requests:
+        return NOTHING
     return {
         "requests": requests,
-        "error_rate": round(failed / requests, 5) if requests else None,
+        "error_rate": round(failed / requests, 5),
         "first_token": first_token,
         "tokens_per_second": tokens_per_second,
-        "price_answer": _price(card["price_input"], card["price_output"], asked, answered),
+        "price_answer": _price(price_in, price_out, asked, answered),
     }
 
 
@@ -62,9 +71,9 @@ def dollars(price: float) -> str:
 
 def answering_of(slug: str) -> Answering | None:
     """Of one model; None where it has not been asked of late."""
-    card = (
-        Contestant.objects.filter(slug=slug, reliability__isnull=False)
-        .values("price_input", "price_output", *FIELDS)
-        .first()
-    )
-    return None if card is None else answering(card)
+    known = Contestant.objects.filter(slug=slug, reliability__isnull=False)
+    found = known.values_list("price_input", "price_output", *FIELDS).first()
+    if found is None:
+        return None
+    price_in, price_out, *figures = found
+    return answering(figures, price_in=price_in, price_out=price_out)

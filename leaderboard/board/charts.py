@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import isnan
 
 from arena.models import HIDDEN_STATUSES
-from evaluation.published import Column as Benchmark
+from evaluation.results.published import Column as Benchmark
 from leaderboard.board import Board, NoSuchCategory, Row, drawing, published
 from leaderboard.board.agreement import Agreement, agreement
 from leaderboard.board.drawing import Bar, Dot, Moment

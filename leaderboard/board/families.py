@@ -13,10 +13,10 @@ from django.db.models import F, Max, Sum
 
 from arena import siblings
 from arena.models import HIDDEN_STATUSES, Answer, Contestant
-from evaluation import comparing
-from evaluation import published as benchmarks
 from evaluation.models import Run
-from evaluation.published import Benchmarks, Column, Result
+from evaluation.results import comparing
+from evaluation.results import published as benchmarks
+from evaluation.results.published import Benchmarks, Column, Result
 from evaluation.statistics import Comparison
 from leaderboard import covariance
 from leaderboard.models import OVERALL, Method, Rating, Snapshot

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from arena import siblings
 from arena.models import HIDDEN_STATUSES, Contestant
-from evaluation import figures
-from evaluation.published import Column, Result
+from evaluation.results import figures
+from evaluation.results.published import Column, Result
 from leaderboard import snapshots
 from leaderboard.board import NoSuchCategory, published
 from leaderboard.board.answering import Answering, answering_of

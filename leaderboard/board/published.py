@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from arena.models import HIDDEN_STATUSES, Contestant
-from evaluation.published import Benchmarks, benchmarks
+from evaluation.results.published import Benchmarks, benchmarks
 from leaderboard import board
 from leaderboard.board import (
     NoSuchCategory,

@@ -74,7 +74,7 @@ COLUMNS: dict[str, Column] = {
         Column("licence", "Licence", ("licence",), "Terms of the weights or the service",
                numeric=False, descending=False, default=True),
         Column("benchmarks", "Benchmarks",
-               ("benchmark_average", "benchmark_low", "benchmark_high"),
+               ("benchmark_average", "benchmark_low", "benchmark_high", "benchmark_n"),
                "Mean over the benchmarks, each from 0 (guessing) to 100; only of models that have "
                "taken all of them", default=True),
         Column("win_rate", "Win rate", ("win_rate",),

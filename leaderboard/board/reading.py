@@ -19,8 +19,8 @@ from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
 from arena.models import HIDDEN_STATUSES, Contestant, Vote
-from evaluation.published import Benchmarks, Result, benchmarks
-from evaluation.published import Column as Benchmark
+from evaluation.results.published import Benchmarks, Result, benchmarks
+from evaluation.results.published import Column as Benchmark
 from leaderboard.board import answering
 from leaderboard.board.query import (
     BENCHMARK,
@@ -92,6 +92,7 @@ class Row:
     benchmark_average: float | None = None  # 0 to 1
     benchmark_low: float | None = None
     benchmark_high: float | None = None
+    benchmark_n: int | None = None  # items scored, of all its parts
     benchmarks: Mapping[str, Result] = field(default_factory=dict)  # by Benchmark.key
     reruns: frozenset[str] = frozenset()  # those of which it has an older edition only
     contestant_id: int = 0
@@ -319,8 +320,8 @@ _CARD = (
     "name", "slug", "url", "organisation", "licence", "licence_url", "quantisation", "parameters",
     "context_length", "price_input", "price_output", "memory_gb", "knowledge_cutoff",
     "open_weights", "status",
-    *answering.FIELDS,
 )  # fmt: skip
+_OF_CONTESTANT = (*_CARD, *answering.FIELDS)
 
 
 def snapshot_rows(snapshot: Snapshot, *, retired: bool) -> list[Row]:
@@ -337,14 +338,16 @@ def _rows(snapshot: Snapshot, public: Benchmarks, *, retired: bool) -> list[Row]
         Rating.objects.filter(snapshot=snapshot)
         .exclude(contestant__status__in=_unlisted(retired))
         .order_by()
-        .values_list("contestant_id", *_RATING, *(f"contestant__{name}" for name in _CARD))
+        .values_list("contestant_id", *_RATING, *(f"contestant__{name}" for name in _OF_CONTESTANT))
     )
     before = ranks_before(snapshot)
+    card, rest = 1 + len(_RATING), 1 + len(_RATING) + len(_CARD)
     rows = [
         _row(
             values[0],
-            dict(zip(_RATING, values[1 : 1 + len(_RATING)], strict=True)),
-            dict(zip(_CARD, values[1 + len(_RATING) :], strict=True)),
+            dict(zip(_RATING, values[1:card], strict=True)),
+            dict(zip(_CARD, values[card:rest], strict=True)),
+            values[rest:],
             before.get(values[0]),
             public,
         )
@@ -372,8 +375,15 @@ def _unrated(
         found = found.exclude(pk__in=Rating.objects.filter(snapshot=snapshot).values("contestant"))
     found = found.exclude(status__in=_unlisted(retired)).order_by("name")
     return [
-        _row(values[0], _NO_RATING, dict(zip(_CARD, values[1:], strict=True)), None, public)
-        for values in found.values_list("pk", *_CARD)
+        _row(
+            values[0],
+            _NO_RATING,
+            dict(zip(_CARD, values[1 : 1 + len(_CARD)], strict=True)),
+            values[1 + len(_CARD) :],
+            None,
+            public,
+        )
+        for values in found.values_list("pk", *_OF_CONTESTANT)
     ]
 
 
@@ -404,6 +414,7 @@ def _row(
     contestant: int,
     rating: Mapping[str, Any],
     card: Mapping[str, Any],
+    lately: Sequence[Any],  # values of answering.FIELDS
     rank_before: int | None,
     public: Benchmarks,
 ) -> Row:
@@ -447,14 +458,23 @@ def _row(
         memory_gb=card["memory_gb"],
         knowledge_cutoff=card["knowledge_cutoff"],
         open_weights=card["open_weights"],
-        **answering.answering(card),
+        **answering.answering(lately, price_in=card["price_input"], price_out=card["price_output"]),
         benchmark_average=share(public.average.get(contestant)),
         benchmark_low=share(low),
         benchmark_high=share(high),
+        benchmark_n=_items(contestant, public),
         benchmarks=public.results.get(contestant, {}),
         reruns=public.reruns.get(contestant, frozenset()),
         contestant_id=contestant,
     )
+
+
+def _items(contestant: int, public: Benchmarks) -> int | None:
+    """How many the average is over."""
+    if contestant not in public.average:
+        return None
+    results = public.results[contestant]
+    return sum(results[part.key].n for part in public.parts)
 
 
 def elo(value: float | None) -> float | None:

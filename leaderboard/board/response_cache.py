@@ -23,12 +23,13 @@ from dataclasses import dataclass
 from threading import Lock
 
 from django.conf import settings
+from django.db.models import Count, Max
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 
 from arena.models import Contestant
 from config.version import VERSION
-from evaluation import published as evaluation
+from evaluation.results import published as evaluation
 from leaderboard.models import Category, Reliability, Snapshot
 
 MAX_AGE = 10  # seconds a reader may go on without asking again
@@ -200,7 +201,7 @@ def _digest() -> str:
              .values_list("id", "published_at")),
         list(Category.objects.order_by("id").values_list()),
         list(Contestant.objects.order_by("id").values_list(*PUBLIC_FIELDS)),
-        list(Reliability.objects.order_by("contestant").values_list()),
+        Reliability.objects.aggregate(n=Count("pk"), changed=Max("changed_at")),
         evaluation.state(),
     )  # fmt: skip
     for part in parts:

@@ -13,9 +13,9 @@ from django.urls import reverse
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from evaluation import figures
-from evaluation.published import Column as Benchmark
-from evaluation.published import Result
+from evaluation.results import figures
+from evaluation.results.published import Column as Benchmark
+from evaluation.results.published import Result
 from leaderboard.board import BENCHMARK, Row
 from leaderboard.board.answering import dollars
 
@@ -90,12 +90,18 @@ def _benchmark_cells(
 
 def _score(benchmark: Benchmark, result: Result, address: str) -> str:
     said = figures.score(result.value, percent=benchmark.percent)
-    parts = [f'<a href="{escape(address)}" title="{escape(told(result))}">{said}</a>']
+    interval = ""
     if result.low is not None and result.high is not None:
         interval = figures.interval(result.low, result.high, percent=benchmark.percent)
-        parts.append(f'<span class="sub">{interval}</span>')
-    parts.append(f'<span class="sub">n = {result.n:,}</span>')
-    return _number("".join(parts), "bench")
+    return _number(
+        f'<a href="{escape(address)}" title="{escape(told(result))}">{said}</a>'
+        + _beside(interval, result.n),
+        "bench",
+    )
+
+
+def _beside(interval: str, n: int) -> str:
+    return f'<span class="sub">{interval}{", " if interval else ""}n = {n:,}</span>'
 
 
 def told(result: Result) -> str:
@@ -117,11 +123,11 @@ def told(result: Result) -> str:
 def _average(row: Row) -> str:
     if row.benchmark_average is None:
         return _number(NONE, "benchmarks")
+    interval = ""
+    if row.benchmark_low is not None and row.benchmark_high is not None:
+        interval = figures.interval(row.benchmark_low, row.benchmark_high)
     said = figures.score(row.benchmark_average)
-    if row.benchmark_low is None or row.benchmark_high is None:
-        return _number(said, "benchmarks")
-    interval = figures.interval(row.benchmark_low, row.benchmark_high)
-    return _number(f'{said}<span class="sub">{interval}</span>', "benchmarks")
+    return _number(f"{said}{_beside(interval, row.benchmark_n or 0)}", "benchmarks")
 
 
 def _number(html: str, column: str = "other") -> str:
@@ -162,7 +168,9 @@ def _model(row: Row, address: str, averages: bool) -> str:
         parts.append(f'<span class="sub narrow">{escape(facts)}</span>')
     if averages and row.benchmark_average is not None:
         said = figures.score(row.benchmark_average)
-        parts.append(f'<span class="sub tight usual">Benchmarks {said}</span>')
+        parts.append(
+            f'<span class="sub tight usual">Benchmarks {said}, n = {row.benchmark_n:,}</span>'
+        )
     return f'<th scope="row" class="col-model">{"".join(parts)}</th>'
 
 

@@ -29,6 +29,7 @@ TYPES = {
     "open_weights": YES_OR_NO, "price_answer": REAL,
     "error_rate": REAL, "requests": WHOLE, "first_token": REAL, "tokens_per_second": REAL,
     "benchmark_average": REAL, "benchmark_low": REAL, "benchmark_high": REAL,
+    "benchmark_n": WHOLE,
 }  # fmt: skip
 
 

@@ -48,6 +48,10 @@ class Migration(migrations.Migration):
                     "output_tokens",
                     models.FloatField(help_text="The same of what it wrote.", null=True),
                 ),
+                (
+                    "changed_at",
+                    models.DateTimeField(help_text="When one of these was last found to differ."),
+                ),
             ],
             options={
                 "verbose_name_plural": "reliabilities",

@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 from PIL import Image
 
-from arena import attachments, battles, chosen, limits, regenerating, states, voters
+from arena import attachments, battles, chosen, limits, regenerating, shares, states, voters
 from arena.backends.base import Image as Sent
 from arena.models import Answer, Attachment, Battle, Contestant, Reservation, Turn
 from arena.refusals import Refused
@@ -411,6 +411,37 @@ def test_a_question_without_images_asks_for_none(sighted):
         started = open_battle(voter)
     assert not [query for query in queries if "attachment" in query["sql"]]
     assert (started.images, started.shown) == ({}, ())
+
+
+@pytest.mark.parametrize(("how_many", "offered"), [(0, False), (1, False), (2, True)])
+def test_the_page_offers_images_where_two_models_read_them(visitor, how_many, offered):
+    for number in range(3):
+        factories.contestant(vision=number < how_many)
+    page = visitor.get(reverse("arena:new")).content.decode()
+    assert ("data-attach" in page) is offered
+    # One is enough to talk to.
+    page = visitor.get(reverse("arena:direct")).content.decode()
+    assert ("data-attach" in page) is (how_many > 0)
+
+
+def test_the_page_of_a_battle_shows_its_images_in_both_columns(visitor, sighted):
+    made = post(visitor, png()).json()
+    voter = Attachment.objects.get().voter
+    battle = answered(battles.open_battle(voter=voter, prompt="What?", images=[made["id"]]))
+    page = visitor.get(reverse("arena:battle", args=[battle.public_id])).content.decode()
+    assert page.count(f'<img src="{made["url"]}" width="40" height="30"') == 2
+    assert page.count('alt="Image 1 of the question"') == 2
+
+
+def test_a_public_copy_says_that_there_were_images_and_shows_none(visitor, sighted):
+    made = post(visitor, png()).json()
+    voter = Attachment.objects.get().voter
+    battle = answered(battles.open_battle(voter=voter, prompt="What?", images=[made["id"]]))
+    Battle.objects.filter(pk=battle.pk).update(state=Battle.State.REVEALED)
+    copy = shares.share(battle_id=battle.pk)
+    page = Client().get(reverse("arena:shared", args=[copy.public_id])).content.decode()
+    assert "With 1 image, which is not shared." in page
+    assert made["id"] not in page
 
 
 # --- the end of an image -------------------------------------------------------------------------

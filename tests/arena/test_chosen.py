@@ -72,10 +72,10 @@ def test_parameters_out_of_bounds_are_refused_by_name(parameters):
     assert not Battle.objects.exists()
 
 
-@pytest.mark.parametrize("fields", [{"status": s} for s in ("draft", "preview", "paused", "retired")])
-def test_a_model_that_is_not_public_or_rests_cannot_be_chosen(fields):
+@pytest.mark.parametrize("status", ["draft", "preview", "paused", "retired"])
+def test_a_model_that_is_not_public_or_rests_cannot_be_chosen(status):
     with pytest.raises(Refused) as refused:
-        opened(factories.contestant(), factories.contestant(**fields))
+        opened(factories.contestant(), factories.contestant(status=status))
     assert refused.value.code == "model_unavailable"
 
 

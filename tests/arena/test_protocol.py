@@ -53,6 +53,9 @@ SUBMIT_FIELDS = {
 def test_the_events_a_page_sends_are_understood():
     assert parse('{"type":"turn.submit","prompt":"Hi","battle":null}') == Submit("Hi", None)
     assert parse('{"type":"turn.submit","prompt":"Hi","battle":"abc"}') == Submit("Hi", "abc")
+    image = "0123456789abcdef" * 2
+    with_image = f'{{"type":"turn.submit","prompt":"Hi","battle":null,"images":["{image}"]}}'
+    assert parse(with_image) == Submit("Hi", None, images=(image,))
     assert parse('{"type":"turn.stop"}') == Stop()
     assert parse('{"type":"resume","battle":"a-_9","last_seq":{"a":3,"b":0}}') == Resume(
         "a-_9", {"a": 3, "b": 0}

@@ -61,9 +61,7 @@ def test_the_pair_stays_even_if_a_model_fails_then():
     started = regenerating.regenerate(battle_id=battle.pk)
     failed = {battle.contestant_a_id}
     assert (
-        battles.replace_side(
-            turn_id=started.turn.pk, slot="a", failed=failed, endpoint_down=False
-        )
+        battles.replace_side(turn_id=started.turn.pk, slot="a", failed=failed, endpoint_down=False)
         is None
     )
 

@@ -7,9 +7,10 @@ import re
 import pytest
 from django.test import Client
 
-from arena import voters
-from arena.models import Battle, Vote
-from tests import factories
+from arena import battles, voters
+from arena.battles import Refused
+from arena.models import Battle, Breaker, Vote
+from tests import canaries, factories
 
 pytestmark = pytest.mark.django_db
 
@@ -124,17 +125,38 @@ def test_a_plain_form_is_led_back_to_the_page(battle):
 
 @pytest.mark.parametrize(
     ("state", "fields"),
-    [("void", {"void_reason": "failed"}), ("abandoned", {}), ("streaming", {})],
+    [
+        ("void", {"void_reason": "failed"}),
+        ("abandoned", {}),
+        ("expired", {}),
+        ("streaming", {}),
+        ("drawing", {}),
+    ],
 )
 def test_a_battle_that_is_not_ready_refuses_the_vote_and_names_nobody(state, fields):
     battle = factories.battle(
         state=state, contestant_a=factories.contestant(name="CANARY"), **fields
     )
-    response = vote(browser_of(battle.voter), battle)
+    browser = browser_of(battle.voter)
+    response = vote(browser, battle)
     assert response.status_code == 409
     assert response.json()["error"]["code"] == "wrong_state"
-    assert "CANARY" not in response.content.decode()
+    assert canaries.search(response.content) == []
     assert not Vote.objects.exists()
+    for page in (f"/battle/{battle.public_id}/", "/history/"):
+        assert canaries.search(browser.get(page).content) == []
+    with pytest.raises(Refused):
+        battles.reveal(battle_id=battle.pk)
+
+
+def test_the_list_beside_a_battle_does_not_tell_which_model_has_just_failed():
+    battle = factories.battle(state="void", void_reason="failed")
+    browser = browser_of(battle.voter)
+    page = f"/battle/{battle.public_id}/"
+    before = canaries.model_lists(browser.get(page).content)
+    Breaker.objects.create(contestant=battle.contestant_a, state="open", reason="unavailable")
+    assert canaries.model_lists(browser.get(page).content) == before
+    assert battle.contestant_a.name.encode() in before[0]
 
 
 @pytest.mark.parametrize("visible", ["", "-1", "1e9", "9" * 30, "١٢"])

@@ -1,6 +1,6 @@
 """How many battles stream at once from one core, and what one costs.
 
-    python -m tests.benchmarks.streaming [LEVEL ...]
+    python -m tests.benchmarks.streaming [--pacing raw|paced|together] [LEVEL ...]
 
 A site as `make run` starts it (one uvicorn, SQLite, embedded worker) has one core to itself; an
 instant backend, which writes 50 tokens a second, and the readers share the other. Each reader
@@ -11,11 +11,13 @@ level is a steady state.
 Measured at each level: CPU time of the web process per battle (/proc/PID/stat), and the time from
 sending the prompt to the first text of each answer, minus what calling the backend directly takes
 in the same minute. Seconds depend on the machine, so CPU is also given as a multiple of what a
-bare client spends on reading the same two answers directly.
+bare client spends on reading the same two answers directly. Held back, the first text comes when
+the arena's clock says so: a level holds as long as it comes LIMIT after that at the latest.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -23,7 +25,6 @@ import resource
 import secrets
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ LENGTH = TOKENS / RATE  # seconds a battle takes at least
 ROUNDS = 3  # battles a reader reads; the first is the approach
 LEVELS = (20, 40, 80, 120, 160, 200)
 LIMIT = 0.2  # seconds of added waiting at the 99th percentile that a reader does not notice
+HOLD = 2.0  # seconds: PACED_HOLD_SECONDS
 DIRECT_BATTLES = 10  # read directly, beside each level
 
 
@@ -49,6 +51,7 @@ class Level:
     """What was seen with so many battles at once. Times in seconds."""
 
     battles: int
+    hold: float = 0.0  # by the arena's own clock, before the first text
     cpu: float = 0.0  # of the web process, per battle
     first: list[float] = field(default_factory=list)  # from the prompt to the first text
     direct: list[float] = field(default_factory=list)  # the same, asking the backend itself
@@ -61,7 +64,7 @@ class Level:
 
     @property
     def holds(self) -> bool:
-        return not self.lost and self.added(99) <= LIMIT
+        return not self.lost and self.added(99) <= self.hold + LIMIT
 
 
 @dataclass
@@ -178,15 +181,13 @@ async def read_battle(
     """`count` whether the waiting says something about this level."""
     began = time.perf_counter()
     await socket.send_json({"type": "turn.submit", "prompt": "Count", "battle": None})
-    waiting, whole = {"a", "b"}, 0
+    whole = 0
     async for message in socket:
         event = json.loads(message.data)
         level.frames += 1
         match event["type"]:
-            case "slot.delta" if event["slot"] in waiting:
-                waiting.discard(event["slot"])
-                if count:
-                    level.first.append(time.perf_counter() - began)
+            case "slot.started" if count:  # with its first text
+                level.first.append(time.perf_counter() - began)
             case "slot.completed":
                 whole += event["words"] == TOKENS
             case "battle.ready" | "battle.void" | "error":
@@ -194,8 +195,8 @@ async def read_battle(
     level.lost += whole != 2
 
 
-async def measure_level(site: PinnedSite, backend: str, battles: int) -> Level:
-    level = Level(battles)
+async def measure_level(site: PinnedSite, backend: str, battles: int, hold: float = 0.0) -> Level:
+    level = Level(battles, hold)
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
@@ -233,24 +234,29 @@ def _own_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def measure(levels: Sequence[int] = LEVELS) -> Report:
+def measure(levels: Sequence[int] = LEVELS, pacing: str = "raw") -> Report:
     """Levels in turn, up to the first that does not hold."""
+    hold = {"raw": 0.0, "paced": HOLD, "together": 2 * LENGTH}[pacing]
 
     async def run() -> Report:
         backend = site.backend_url
         await measure_level(site, backend, 2)  # imports, connections, caches
         report = Report([], await measure_direct_cpu(backend))
         for battles in levels:
-            report.levels.append(await measure_level(site, backend, battles))
+            report.levels.append(await measure_level(site, backend, battles, hold))
             print(f"… {battles} battles: {report.levels[-1].added(99) * 1000:.0f} ms", flush=True)
             if not report.levels[-1].holds:
                 break
         return report
 
-    site = PinnedSite({"One": MODEL, "Two": MODEL})
+    site = PinnedSite({"One": MODEL, "Two": MODEL}, DEFAULT_PACING=pacing)
     with site, pinned(set(site.other_cores or [site.web_core])):
         return uvloop.run(run())
 
 
 if __name__ == "__main__":
-    print(measure([int(level) for level in sys.argv[1:]] or LEVELS))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pacing", choices=["raw", "paced", "together"], default="raw")
+    parser.add_argument("levels", nargs="*", type=int, default=LEVELS)
+    chosen = parser.parse_args()
+    print(measure(chosen.levels, chosen.pacing))

@@ -55,6 +55,9 @@ def demo(tmp_path):
         ("WORKER_STALL_SECONDS", "1"),
         ("ATTACHMENTS_OPTIONS", "location"),
         ("ATTACHMENTS_OPTIONS", "[1]"),
+        ("DEFAULT_PACING", "slow"),
+        ("PACED_CHARACTERS_PER_SECOND", "0"),
+        ("PACED_HOLD_SECONDS", "-1"),
         ("MAX_PROMPT_CHARS", "0"),
         ("MAX_TURNS", "ten"),
         ("MAX_ANSWER_TOKENS", "-1"),
@@ -167,3 +170,12 @@ def test_a_served_arena_speaks_https_only_unless_told_otherwise():
     plain = load(**served_environment(HTTPS="false"))
     assert not plain["SECURE_SSL_REDIRECT"]
     assert not plain["SESSION_COOKIE_SECURE"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "pacing"), [("demo", "raw"), ("private", "raw"), ("public", "paced")]
+)
+def test_only_strangers_are_shown_both_answers_on_one_clock(profile, pacing, tmp_path):
+    variables = {**served_environment(), "ARENA_PROFILE": profile, "ARENA_DATA_DIR": str(tmp_path)}
+    assert load(**variables)["DEFAULT_PACING"] == pacing
+    assert load(**variables, DEFAULT_PACING="together")["DEFAULT_PACING"] == "together"

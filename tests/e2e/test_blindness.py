@@ -244,7 +244,7 @@ def test_nothing_chromium_received_before_the_vote_names_a_contestant(
         )
 
     page.context.new_cdp_session(page).send("Network.setCacheDisabled", {"cacheDisabled": True})
-    page.on("response", responses.append)
+    page.on("response", lambda response: responses.append(response))
     page.on("websocket", keep_frames)
     over = re.compile("ready|over")
     for number in range(IN_CHROMIUM):

@@ -57,7 +57,7 @@ def give(page, event, data, kind):
 
 
 def thumbs(page):
-    return page.get_by_role("list", name="Images for your question").get_by_role("img")
+    return page.get_by_role("list", name="Images to send").get_by_role("img")
 
 
 def test_images_go_with_the_question_and_are_shown_beside_it(page, site):

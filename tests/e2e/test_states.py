@@ -95,9 +95,7 @@ class Walk:
         self.ask()
         self.until("drawing")
         self.wire.say(type="battle.created", battle="abc", url="/battle/abc/")
-        self.wire.say(
-            type="turn.started", turn=1, prompt="Why is the sky blue?", slots=["a", "b"]
-        )
+        self.wire.say(type="turn.started", turn=1, prompt="Why is the sky blue?", slots=["a", "b"])
         self.until("streaming")
 
     def say_something(self, *slots: str) -> None:
@@ -124,14 +122,19 @@ class Walk:
         self.ask()
         self.until("drawing")
         self.shown("02-drawing")
-        self.wire.say(type="error", code="busy", message="Busy, please retry in 30 s.", retry_after=30)
-        expect(self.page.get_by_role("alert")).to_contain_text("You can send it again in")
+        self.wire.say(
+            type="error", code="busy", message="Busy, please retry in 30 s.", retry_after=30
+        )
+        expect(self.page.get_by_role("alert")).to_have_text("Busy, please retry in 28 s.")
+        expect(self.page.get_by_role("button", name="Send")).to_be_disabled()
         expect(self.page.get_by_label("Your question")).to_have_value("Why is the sky blue?")
         self.shown("13-rate-limited")
         self.ask()
         self.until("drawing")
         self.wire.say(
-            type="error", code="moderated", message="Your text was not sent: it was found to be about violence."
+            type="error",
+            code="moderated",
+            message="Your text was not sent: it was found to be about violence.",
         )
         self.until("empty")
         expect(self.page.get_by_label("Your question")).to_have_value("Why is the sky blue?")
@@ -173,10 +176,10 @@ class Walk:
             self.page.get_by_role("button", name="Model B").click()
         expect(self.page.get_by_role("button", name="A is better")).to_be_enabled()
         self.page.get_by_text("Why?").click()
-        self.page.get_by_text("Clarity").click()
+        self.page.get_by_label("Clarity").check()
         self.shown("07-ready")
         waiting = []
-        self.page.route("**/vote/", waiting.append)
+        self.page.route("**/vote/", lambda route: waiting.append(route))
         self.page.get_by_role("button", name="A is better").click()
         expect(self.page.locator("[data-vote-title]")).to_have_text("Saving your vote…")
         self.shown("08-voted")

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.utils import timezone
 
-from evaluation import finishing, runs
 from evaluation.definitions import parsing
 from evaluation.formats.items import item_hash
 from evaluation.importing import register_task
@@ -23,6 +22,7 @@ from evaluation.models import (
     TaskDefinition,
     Verdict,
 )
+from evaluation.running import finishing, runs
 from tests import factories
 
 _numbers = itertools.count(1)

@@ -12,9 +12,9 @@ import threading
 import pytest
 from django.core.management import CommandError, call_command
 
-from evaluation import runs
 from evaluation.benchmarks import shipped
 from evaluation.models import Dataset, Item, Run, TaskDefinition
+from evaluation.running import runs
 from tests import factories as arena_factories
 from tests import scripted_backend
 from tests.evaluation.processes import Noticing, environment

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 LIMIT = 4
 START = """
 from arena.models import Contestant, Endpoint
-from evaluation import runs
+from evaluation.running import runs
 from evaluation.importing import import_shipped
 endpoint = Endpoint.objects.create(
     name="one", kind="openai", base_url={base_url!r}, evaluation_concurrency={limit}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from evaluation.published import benchmarks
+from evaluation.results.published import benchmarks
 from leaderboard import snapshots, tally
 from leaderboard.formats import arena
 from leaderboard.models import Category

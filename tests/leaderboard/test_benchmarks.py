@@ -10,7 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from django.utils import timezone
 
+from evaluation.importing import import_shipped
 from evaluation.models import Run
+from evaluation.results import figures
+from leaderboard import snapshots
 from tests import factories as arena
 from tests.evaluation import factories
 from tests.leaderboard.boards import contestants, published
@@ -67,6 +70,27 @@ def names(client, query) -> list[str]:
     return [row["model"] for row in rows]
 
 
+# --- from the run to the board -------------------------------------------------------------------
+
+
+def test_the_shipped_benchmarks_run_is_on_the_board_before_there_is_a_vote(client):
+    _, shipped = import_shipped("first_steps")
+    model = arena.contestant(name="Small Model")
+    run = factories.answered_run(["Paris"] * 60, task=shipped, contestant=model)
+    snapshots.publish_all()
+    benchmarks = client.get("/benchmarks/").content.decode()
+    assert "First steps" in benchmarks
+    assert f"/benchmarks/runs/{run.pk}/" in benchmarks
+    cell = row(page(client), "Small Model")
+    assert figures.score(run.primary_score) in cell
+    assert (
+        figures.interval(*(run.results[shipped.spec["primary"]][k] for k in ("low", "high")))
+        in cell
+    )
+    alone = row(page(client, "columns=model,bench.first_steps"), "Small Model")
+    assert "n = 60" in alone
+
+
 # --- columns -------------------------------------------------------------------------------------
 
 
@@ -85,7 +109,7 @@ def test_by_default_the_average_is_shown_with_its_interval_and_only_where_it_is_
     assert "Benchmarks<span" in heads
     assert "Sums" not in heads
     assert "45.0 %" in row(text, "Model 000")
-    assert "41.5–48.5 %" in row(text, "Model 000")
+    assert '<span class="sub">41.5–48.5 %, n = 160</span>' in row(text, "Model 000")
     assert " %" not in row(text, "Model 002")
 
 
@@ -102,6 +126,7 @@ def test_a_single_benchmark_can_be_chosen_and_links_to_its_run(client, three):
     assert f'href="/benchmarks/runs/{run.pk}/"' in cell
     assert "60.0 %" in cell
     assert "55.0–65.0 %" in cell
+    assert '<span class="sub">55.0–65.0 %, n = 80</span>' in cell
     assert "n = 80, 1 errors, 2 unparsed, 3 truncated" in cell
 
 
@@ -110,6 +135,23 @@ def test_the_board_is_sorted_by_a_benchmark_and_by_the_average(client, three):
     assert names(client, "sort=bench.sums&order=asc") == ["Model 000", "Model 002", "Model 001"]
     assert names(client, "sort=bench.rules") == ["Model 001", "Model 000", "Model 002"]
     assert names(client, "sort=benchmarks") == ["Model 001", "Model 000", "Model 002"]
+
+
+def test_where_less_is_better_the_lowest_score_comes_first(client, three):
+    metrics = [{"metric": "exact_match", "higher_is_better": False}]
+    mistakes = task("mistakes", "Mistakes", metric_list=metrics)
+    for model, score in zip(three, (0.3, 0.1, 0.2), strict=True):
+        result(mistakes, model, score)
+    best_first = ["Model 001", "Model 002", "Model 000"]
+    assert names(client, "sort=bench.mistakes") == best_first
+    assert names(client, "sort=bench.mistakes&order=desc") == best_first[::-1]
+    sent = client.get("/api/v1/leaderboard?sort=bench.mistakes").json()["rows"]
+    assert [one["model"] for one in sent] == best_first
+    text = page(client, "columns=model,bench.mistakes&sort=bench.mistakes")
+    head = text.partition('col-bench num" aria-sort="')[2]
+    assert head.startswith("ascending")
+    assert "less is better" in head
+    assert "order=desc" in head.partition("</th>")[0]  # a click turns it round
 
 
 @pytest.mark.parametrize("query", ["columns=rank,bench.gone", "sort=bench.gone", "against=gone"])
@@ -200,7 +242,7 @@ def test_files_hold_each_figure_of_the_columns_shown(client, three):
     rows = client.get(f"/leaderboard/export.json?{query}").json()["rows"]
     assert rows[0] == {
         "model": "Model 000", "slug": "model-000", "benchmark_average": 0.45,
-        "benchmark_low": 0.41464, "benchmark_high": 0.48536, "bench.sums": 0.4,
+        "benchmark_low": 0.41464, "benchmark_high": 0.48536, "benchmark_n": 160, "bench.sums": 0.4,
         "bench.sums.low": pytest.approx(0.35), "bench.sums.high": pytest.approx(0.45),
         "bench.sums.n": 80,
     }  # fmt: skip

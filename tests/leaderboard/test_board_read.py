@@ -9,7 +9,7 @@ from django.http import QueryDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.published import benchmarks
+from evaluation.results.published import benchmarks
 from leaderboard.board import (
     COLUMNS,
     STATUSES,

@@ -265,6 +265,20 @@ def run(*arguments: str) -> tuple[str, str]:
     return out.getvalue(), err.getvalue()
 
 
+def test_the_command_says_how_many_votes_it_leaves_out_for_want_of_text(two, tmp_path):
+    path = tmp_path / "votes.csv"
+    path.write_text("model_a,model_b,winner\na,b,model_a\na,b,model_b\n")
+    import_votes(path)
+    vote(two)
+    tally.settle_all()
+    _, err = run("--format", "dpo", "--output", str(tmp_path / "votes.jsonl"))
+    assert "1 votes, 1 rows. 2 more would pass and are left out, having no text." in err
+    out, _ = run("--format", "dpo", "--preview")
+    assert "1 votes of 1 looked at. 2 more would pass and are left out" in out
+    _, err = run("--format", "plain", "--output", str(tmp_path / "votes.csv"))
+    assert "left out" not in err
+
+
 def test_the_command_writes_a_compressed_file_that_is_the_same_each_time(two, tmp_path):
     vote(two)
     tally.settle_all()

@@ -104,3 +104,17 @@ def test_the_queries_do_not_grow_with_the_families():
     another("Y")
     another("Z")
     assert queries() <= few
+
+
+def test_a_models_page_leads_to_its_family(client):
+    large, small = sibling("Q8_0"), sibling("Q2_K")
+    sibling("Q4_K_M", status="preview")
+    alone = factories.contestant(name="Other")
+    page = client.get(f"/leaderboard/models/{small.slug}/").content.decode()
+    said = page.partition('<p class="siblings">')[2].partition("</p>")[0]
+    assert f'href="/leaderboard/models/{large.slug}/"' in said
+    assert f'href="/leaderboard/families/#{large.slug}"' in said
+    assert "Q4_K_M" not in said
+    assert f'id="{large.slug}"' in client.get("/leaderboard/families/").content.decode()
+    page = client.get(f"/leaderboard/models/{alone.slug}/").content.decode()
+    assert 'class="siblings"' not in page

@@ -14,6 +14,7 @@ from leaderboard.models import (
     ImportRun,
     PairCount,
     Rating,
+    Reliability,
     SamplingDay,
     Snapshot,
 )
@@ -84,6 +85,10 @@ def sampling_day_twice():
         SamplingDay.objects.create(contestant=model, day=date(2026, 1, 1), weight=1)
 
 
+def reliability(**fields):
+    Reliability.objects.create(contestant=factories.contestant(), **fields)
+
+
 IMPOSSIBLE = {
     "Category.slug": [lambda: Category.objects.create(slug=category().slug, name="Other")],
     "pair_count_once": [same_pair_twice],
@@ -99,6 +104,10 @@ IMPOSSIBLE = {
     ],
     "import_piece_once": [piece_twice],
     "sampling_day_once": [sampling_day_twice],
+    "reliability_is_of_requests": [
+        lambda: reliability(requests=0, failed=0),
+        lambda: reliability(requests=3, failed=4),
+    ],
     "rating_inside_its_interval": [
         lambda: rating(lower=1001.0),
         lambda: rating(upper=999.0),

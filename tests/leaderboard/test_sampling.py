@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from arena.models import Battle, Contestant, Vote
+from arena.models import Battle, Contestant, UpstreamRequest, Vote
 from leaderboard import sampling
 from leaderboard.models import SamplingDay
 from tests import factories
@@ -104,6 +104,86 @@ def test_weight_and_reason_of_a_day_that_is_over_stay_what_they_were(two):
     assert (now.weight, now.weight_reason) == (1, "")
     published = {(row.day, row.model): row.weight_reason for row in sampling.rows()}
     assert published[TODAY.date(), "One"] == "New this week"
+
+
+def failed(model, outcome="unavailable", **fields):
+    factories.upstream_request(outcome, contestant=model, **{"at": TODAY, **fields})
+
+
+@pytest.fixture
+def log_kept(settings):
+    """For long enough to hold the day of these tests, whenever they run."""
+    settings.REQUEST_LOG_DAYS = (datetime.now(UTC) - TODAY).days + 3
+
+
+def test_who_failed_before_any_text_is_counted_although_the_battle_is_anothers(two, log_kept):
+    replaced = factories.contestant(name="Replaced")
+    met(two)
+    failed(replaced)
+    failed(replaced, "connect", at=TODAY + timedelta(hours=1))
+    failed(two[0])
+    sampling.add_up()
+    row = day_of(replaced)
+    assert (row.sampled, row.failures) == (0, 1)
+    assert day_of(replaced, date(2026, 11, 21)).failures == 1
+    assert (day_of(two[0]).sampled, day_of(two[0]).failures) == (1, 1)
+    assert sum(SamplingDay.objects.values_list("sampled", flat=True)) == 2
+
+
+def test_what_broke_off_later_or_says_nothing_about_the_model_is_no_failure_to_answer(
+    two, log_kept
+):
+    failed(two[0], "answered", first_token_ms=100)
+    failed(two[0], "disconnected", first_token_ms=100)  # its battle is void, and counted there
+    failed(two[0], "cancelled")
+    failed(two[0], "content_filter")
+    failed(two[0], purpose="probe")
+    sampling.add_up()
+    assert not SamplingDay.objects.exists()
+
+
+def test_failures_of_days_that_are_no_longer_in_the_log_stay_published(two, log_kept, settings):
+    failed(two[0])
+    sampling.add_up()
+    UpstreamRequest.objects.all().delete()
+    settings.REQUEST_LOG_DAYS = 1
+    now = datetime.now(UTC)
+    failed(two[0], at=now)
+    sampling.add_up()
+    sampling.add_up()
+    kept = dict(SamplingDay.objects.values_list("day", "failures"))
+    assert kept == {TODAY.date(): 1, now.date(): 1}
+
+
+def test_the_reasons_of_what_did_not_count_are_published(two, client):
+    for reason in ("failed", "busy", "busy"):
+        met(two, state=Battle.State.VOID, void_reason=reason)
+    excluded = {"choice": "a", "status": "excluded", "exclusion_reason": "same_prompt"}
+    met(two, state="voted", votes=[excluded])
+    sampling.add_up()
+    row = sampling.rows()[0]
+    assert row.void_reasons == (("busy", 2), ("failed", 1))
+    assert row.exclusion_reasons == (("same_prompt", 1),)
+    assert row.voided == 3
+    page = client.get("/leaderboard/sampling/").content.decode()
+    assert "2 busy" in page
+    assert "1 same prompt" in page
+    csv = client.get("/leaderboard/sampling.csv").content.decode()
+    assert "busy=2 failed=1,same_prompt=1" in csv
+
+
+def test_all_pairs_add_up_to_exactly_the_votes_there_are(two):
+    three = factories.contestant()
+    for pair in (two, (two[1], three), (three, two[0])):
+        for status, reason in (("pending", ""), ("held", ""), ("excluded", "administrator")):
+            met(
+                pair,
+                state="voted",
+                votes=[{"choice": "tie", "status": status, "exclusion_reason": reason}],
+            )
+    met(two, state=Battle.State.VOID, void_reason="busy")
+    sampling.add_up()
+    assert sum(row.votes for row in sampling.rows()) == 2 * Vote.objects.count() == 18
 
 
 def test_previews_are_published_as_one_nameless_sum(two):

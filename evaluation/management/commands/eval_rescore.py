@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.management import BaseCommand, CommandError
 
-from evaluation import programs, sandbox
+from evaluation import sandbox
 from evaluation.benchmarks import official_task, shipped
 from evaluation.definitions.definition import DatasetRef, TaskDefinition
 from evaluation.definitions.problems import Unrenderable
@@ -20,6 +20,7 @@ from evaluation.formats.catalogue import benchmark_format
 from evaluation.formats.items import BadRow, Item, Unreadable
 from evaluation.importing import ImportRefused, read_task
 from evaluation.refusals import Refused
+from evaluation.running import programs
 from evaluation.scorers import Response
 from evaluation.scoring import ScoredResponse, score_responses, summarise
 from evaluation.statistics import reduce_epochs

@@ -15,22 +15,12 @@ from django.db.models import Q
 from tqdm import tqdm
 
 from arena.models import Contestant
-from evaluation import (
-    costs,
-    finishing,
-    haystacks,
-    runner,
-    runs,
-    sandbox,
-    sandboxes,
-    statistics,
-    verdicts,
-)
+from evaluation import sandbox, statistics
 from evaluation.benchmarks import shipped
 from evaluation.definitions.definition import from_json
 from evaluation.importing import ImportRefused, import_shipped
 from evaluation.models import Immutable, Run, Sample, TaskDefinition
-from evaluation.scorers import PatternTimedOut
+from evaluation.running import costs, finishing, haystacks, runner, runs, sandboxes, verdicts
 
 TURN = 1.0  # seconds until another look when a worker has the endpoint
 
@@ -221,7 +211,7 @@ class Command(BaseCommand):
         definition = from_json(run.task.spec)
         running = _RunningScore()
         for sample in finishing.answered(run):
-            running.add(_primary(definition, sample))
+            running.add(finishing.primary_score(definition, sample))
         ended = run.samples.filter(state__in=[Sample.State.DONE, Sample.State.ERROR]).count()
         with tqdm(
             total=run.total,
@@ -234,7 +224,7 @@ class Command(BaseCommand):
 
             def show(sample: Sample) -> None:
                 if sample.state == Sample.State.DONE:
-                    running.add(_primary(definition, sample))
+                    running.add(finishing.primary_score(definition, sample))
                 bar.set_postfix_str(str(running), refresh=False)
                 bar.update()
 
@@ -253,15 +243,6 @@ class Command(BaseCommand):
                 if not shard.samples and not checked:
                     runner.sweep()
                     time.sleep(TURN)  # a worker is at the same endpoint
-
-
-def _primary(definition: Any, sample: Sample) -> float | None:
-    """For the running figure only: a response that cannot be scored is `finish`'s to report."""
-    try:
-        scored = finishing.score_sample(definition, sample).scores
-    except (ValueError, PatternTimedOut):
-        return None
-    return next((one.score.value for one in scored if one.metric == definition.primary), None)
 
 
 class _RunningScore:

@@ -22,10 +22,10 @@ from evaluation.importing import (
     register_official_tasks,
     register_task,
 )
-from evaluation.importing_needles import import_needles, read_filler
 from evaluation.models import Immutable
 from evaluation.needles import CHARACTERS_PER_TOKEN
-from evaluation.token_counts import NotCounted, characters_per_token
+from evaluation.needles.importing import import_needles, read_filler
+from evaluation.needles.token_counts import NotCounted, characters_per_token
 
 T = TypeVar("T")
 

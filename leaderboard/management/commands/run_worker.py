@@ -13,8 +13,8 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from config.watchdog import Supervisor, Watch
-from evaluation import liveness as evaluation
-from evaluation.verdicts import CLAIM
+from evaluation.running import liveness as evaluation
+from evaluation.running.verdicts import CLAIM
 from leaderboard import liveness
 
 

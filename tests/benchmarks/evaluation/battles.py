@@ -39,7 +39,7 @@ for name in ("One", "Two"):
 """
 START = """
 from arena.models import Contestant
-from evaluation import runs
+from evaluation.running import runs
 from evaluation.importing import import_shipped
 _, task = import_shipped("first_steps")
 contestant = Contestant.objects.get(name="One")

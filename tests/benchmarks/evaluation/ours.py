@@ -28,8 +28,9 @@ def main(folder: Path, base_url: str, connections: int) -> dict[str, Any]:
     from django.db import connection
 
     from arena.models import Contestant, Endpoint
-    from evaluation import finishing, importing, runner, runs
+    from evaluation import importing
     from evaluation.definitions import parsing
+    from evaluation.running import finishing, runner, runs
 
     for split in ("test", "train"):
         importing.import_dataset(

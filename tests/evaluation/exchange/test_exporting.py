@@ -8,12 +8,12 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from evaluation import finishing, runs
 from evaluation.exchange.exporting import export_results, results_document, sample_lines
 from evaluation.exchange.importing import import_results
 from evaluation.formats import lm_eval
 from evaluation.models import Dataset, Run, Sample
 from evaluation.refusals import Refused
+from evaluation.running import finishing, runs
 from tests import factories as arena_factories
 from tests.evaluation import factories
 

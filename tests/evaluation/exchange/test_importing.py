@@ -9,13 +9,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from arena.models import Contestant
-from evaluation import runs
-from evaluation.comparing import item_scores
 from evaluation.exchange.importing import import_results
 from evaluation.formats.items import item_hash
 from evaluation.importing import ImportRefused, import_dataset
 from evaluation.models import Dataset, Item, Run, Sample, Score, TaskDefinition
-from evaluation.published import benchmarks
+from evaluation.results.comparing import item_scores
+from evaluation.results.published import benchmarks
+from evaluation.running import runs
 from tests import factories as arena_factories
 from tests.evaluation import factories
 

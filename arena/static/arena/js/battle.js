@@ -48,6 +48,7 @@ let readyAt = state === "ready" ? performance.now() : null;
 let connected = true;
 let asked = ""; // the question on its way; it leaves the box when the server has it
 let stateBefore = state; // to fall back to when a question is refused
+let notice = ""; // what the server has to say of the question, before the turn starts or after
 let goingOn = false; // the question on its way is for the two that were judged
 
 const socket = new BattleSocket({ onEvent, onStatus });
@@ -140,7 +141,9 @@ function say(message) {
 /** The same, and count down where the server says when to come back. */
 function sayUntil({ message, retry_after: seconds }, then) {
   say(message);
-  if (seconds && seconds <= LONGEST_WAIT) wait.start(seconds, (left) => `${message} ${then} in ${left}.`);
+  if (!seconds || seconds > LONGEST_WAIT) return;
+  const told = /\bin \d+ s\b/;
+  wait.start(seconds, (left) => told.test(message) ? message.replace(told, `in ${left}`) : `${message} ${then} in ${left}.`);
 }
 
 function announce(message) {
@@ -187,7 +190,7 @@ function onEvent(event) {
       reading.restart();
       for (const slot of event.slots) sides[slot].startTurn(event.turn, event.prompt, event.images);
       images.leave(event.images ?? []);
-      say("");
+      say(notice);
       setState("streaming");
       break;
     case "slot.started":
@@ -227,6 +230,10 @@ function onEvent(event) {
       }
       setState("over");
       say(event.message);
+      break;
+    case "notice":
+      notice = event.message;
+      say(notice);
       break;
     case "error":
       sayUntil(event, "You can send it again");
@@ -270,6 +277,7 @@ function ask() {
     return;
   }
   asked = input.value.trim();
+  notice = "";
   say("");
   stateBefore = state;
   const along = images.ids.length ? { images: images.ids } : {};

@@ -1,0 +1,1 @@
+"""Finished runs side by side: which are public, how two differ, how a figure is written."""
