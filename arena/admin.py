@@ -37,7 +37,17 @@ from arena.backends.base import BackendError
 from arena.backends.registry import ADAPTERS
 from arena.battles import Refused
 from arena.keys import KeyUnreadable
-from arena.models import Answer, Battle, Breaker, Contestant, Endpoint, Turn, UpstreamRequest, Vote
+from arena.models import (
+    Answer,
+    Attachment,
+    Battle,
+    Breaker,
+    Contestant,
+    Endpoint,
+    Turn,
+    UpstreamRequest,
+    Vote,
+)
 
 # Django looks for pages in this module alone.
 __all__ = ["admin_moderation", "admin_money"]
@@ -442,11 +452,27 @@ class AnswerInline(ReadOnly, admin.StackedInline):
     )
 
 
+class AttachmentInline(ReadOnly, admin.TabularInline):
+    model = Attachment
+    extra = 0
+    fields = ("picture", "content_type", "width", "height", "size", "sha256")
+    readonly_fields = ("picture",)
+    verbose_name_plural = "images of the question"
+
+    @admin.display(description="Image")
+    def picture(self, attachment: Attachment) -> str:
+        return format_html(
+            '<a href="{0}"><img src="{0}" height="80" alt="Image {1} of the question"></a>',
+            reverse("arena:image", args=[attachment.public_id]),
+            attachment.position,
+        )
+
+
 @admin.register(Turn)
 class TurnAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("battle", "number", "state", "created_at")
     list_filter = ("state",)
-    inlines = (AnswerInline,)
+    inlines = (AttachmentInline, AnswerInline)
 
     def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
         return {}  # reached through its battle

@@ -50,7 +50,7 @@ def find(cookies: Mapping[str, str]) -> Voter | None:
 
 
 def ensure(key: str) -> Voter:
-    """The row of a known key, made on its first battle."""
+    """The row of a known key, made on its first battle or upload."""
     return Voter.objects.get_or_create(key=key)[0]
 
 

@@ -414,9 +414,7 @@ VOTE_INTERVAL_SECONDS = env.float(
 )
 # Of one person's votes of a day (UTC) so many count, and of those on one prompt the first; 0 and
 # off for a demo, where one person tries the same question again and again and wants to see it.
-VOTES_COUNTED_PER_DAY = env.int(
-    "VOTES_COUNTED_PER_DAY", 0 if DEMO else 50, validate=_not_negative
-)
+VOTES_COUNTED_PER_DAY = env.int("VOTES_COUNTED_PER_DAY", 0 if DEMO else 50, validate=_not_negative)
 SAME_PROMPT_COUNTS_ONCE = env.bool("SAME_PROMPT_COUNTS_ONCE", not DEMO)
 
 # --- benchmarks --------------------------------------------------------------------------------
@@ -444,7 +442,12 @@ STORAGES = {
     # shared folder, or another of Django's storages (for S3, django-storages has one).
     "attachments": {
         "BACKEND": ATTACHMENTS_STORAGE,
-        "OPTIONS": ATTACHMENTS_OPTIONS or {"location": str(ATTACHMENTS_DIR)},
+        "OPTIONS": ATTACHMENTS_OPTIONS
+        or {
+            "location": str(ATTACHMENTS_DIR),
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
     },
     "staticfiles": {
         # The demo serves the sources as they are; a served arena runs collectstatic.

@@ -218,6 +218,14 @@ def test_an_administrator_sees_an_image_and_other_staff_does_not(
     assert staff.get(url).status_code == 404
 
 
+def test_an_administrator_finds_the_images_beside_the_answers(sighted, admin_client):
+    voter = factories.voter()
+    attachment = uploaded(voter)
+    turn = open_battle(voter, attachment).turn
+    page = admin_client.get(reverse("admin:arena_turn_change", args=[turn.pk])).content.decode()
+    assert f'<img src="/images/{attachment.public_id}/" height="80"' in page
+
+
 def test_without_a_cookie_without_a_token_and_without_a_file(visitor, sighted):
     assert post(Client(), png()).status_code == 403
     careful = Client(enforce_csrf_checks=True)

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from arena import battles, states, votes
+from arena import battles, chosen, regenerating, states, votes
 from arena.battles import Refused
 from arena.models import Answer, Battle, Turn, Vote
 from tests import factories
@@ -63,13 +63,31 @@ class Battles(RuleBasedStateMachine):
         except Refused:
             return multiple()
 
+    @rule(target=started, turn=started, slot=SLOT | st.none())
+    def have_it_answered_again(self, turn, slot):
+        try:
+            return regenerating.regenerate(battle_id=turn.battle.pk, slot=slot)
+        except Refused:
+            return multiple()
+
+    @rule(target=started, turn=started)
+    def go_on_with_the_two(self, turn):
+        try:
+            further = chosen.continue_battle(
+                battle_id=turn.battle.pk, voter=self.voter, prompt="More?"
+            )
+        except Refused:
+            return multiple()
+        assert turn.battle.pk in self.choices
+        return further
+
     @rule(turn=started)
     def stop(self, turn):
         battles.request_stop(public_id=turn.battle.public_id)
 
     @rule(turn=started, choice=CHOICE)
     def vote(self, turn, choice):
-        turns = Turn.objects.filter(battle=turn.battle).count()
+        turns = Turn.objects.filter(battle=turn.battle).latest("number").number
         try:
             vote = votes.cast(battle_id=turn.battle.pk, voter=self.voter, choice=choice, turn=turns)
         except Refused:
@@ -173,7 +191,8 @@ class Battles(RuleBasedStateMachine):
             last = battle.turns.latest("number")
             served = dict(last.answers.values_list("slot", "contestant"))
             assert served == {"a": battle.contestant_a_id, "b": battle.contestant_b_id}
-            assert 0 < battle.pair_probability <= 1
+            if battle.mode == Battle.Mode.BATTLE:
+                assert 0 < battle.pair_probability <= 1
 
 
 @pytest.mark.django_db

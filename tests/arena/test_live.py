@@ -52,7 +52,7 @@ def text_of(events, slot):
 async def test_the_first_event_is_the_prompt_and_the_last_the_verdict(turn):
     turn.end(Ended(can_continue=True))
     assert await rest(turn.follow(0)) == [
-        {"type": "turn.started", "turn": 1, "prompt": "Why?"},
+        {"type": "turn.started", "turn": 1, "prompt": "Why?", "slots": ["a", "b"]},
         {"type": "battle.ready", "turn": 1, "can_continue": True},
     ]
 

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 from channels.db import database_sync_to_async as in_database
+from django.conf import settings
 from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import RequestFactory
@@ -450,7 +451,7 @@ async def test_a_page_that_comes_back_sees_the_same_text_continue(models, page, 
     again = await Page(page.cookie).open()
     await again.say(type="resume", battle=created["battle"], last_seq={"a": 3, "b": 0})
     started = await again.hear()
-    assert started == {"type": "turn.started", "turn": 1, "prompt": "Go"}
+    assert started == {"type": "turn.started", "turn": 1, "prompt": "Go", "slots": ["a", "b"]}
     backend.gate.set()
     events = await again.hear_until("battle.ready")
     for slot in "ab":
@@ -730,7 +731,7 @@ async def test_in_a_paced_battle_both_sides_leave_in_equal_pieces(models, page, 
 
 
 async def test_a_paced_battle_takes_no_vote_before_all_is_shown(models, page, paced):
-    await models("says:" + "word " * 60, "says:" + "other " * 60)
+    await models("count:60", "count:80")
     await page.say(type="turn.submit", prompt="Go", battle=None)
     await page.hear_until("slot.delta")
     assert (await Battle.objects.aget()).state == Battle.State.STREAMING
@@ -740,8 +741,7 @@ async def test_a_paced_battle_takes_no_vote_before_all_is_shown(models, page, pa
 
 async def test_elsewhere_no_more_of_a_paced_battle_is_known_than_was_shown(models, page, paced):
     """Pages and other processes read what the checkpoints saved."""
-    whole = "word " * 200
-    await models(f"says:{whole}", f"says:{whole}")
+    await models("count:200", "count:220")
     await page.say(type="turn.submit", prompt="Go", battle=None)
     for _ in range(3):
         await page.hear_until("slot.delta")
@@ -749,12 +749,12 @@ async def test_elsewhere_no_more_of_a_paced_battle_is_known_than_was_shown(model
         await asyncio.sleep(0.05)
         one, other = await saved()
         assert one.text == other.text
-        assert len(one.text) < len(whole)
+        assert len(one.text.split()) < 200
         assert one.state == other.state == Answer.State.STREAMING
 
 
 async def test_a_stop_keeps_as_much_of_both_answers_as_was_shown(models, page, paced):
-    await models("says:" + "word " * 200, "count:300@100")
+    await models("count:200", "count:300@100")
     await page.say(type="turn.submit", prompt="Go", battle=None)
     await page.hear_until("slot.delta")
     await page.say(type="turn.stop")
@@ -767,20 +767,19 @@ async def test_a_stop_keeps_as_much_of_both_answers_as_was_shown(models, page, p
 
 async def test_a_paced_answer_nobody_waits_for_is_stored_whole(models, page, paced, settings):
     settings.READER_GRACE_SECONDS = 0.1
-    whole = "word " * 400  # five seconds of showing
-    await models(f"says:{whole}", f"says:{whole}")
+    await models("count:400", "count:400")  # four seconds of showing
     await page.say(type="turn.submit", prompt="Go", battle=None)
     created = await page.hear()
     await page.hear_until("slot.delta")
     await page.close()
     turn = generation.current()._turns[created["battle"]]
     await asyncio.wait_for(turn.task, 3)
-    assert {(a.text, a.state) for a in await saved()} == {(whole, "complete")}
+    assert {(len(a.text.split()), a.state) for a in await saved()} == {(400, "complete")}
     assert (await Battle.objects.aget()).state == Battle.State.READY
 
 
 async def test_a_paced_battle_whose_side_fails_is_void_at_once(models, page, paced):
-    await models("dies", "says:" + "word " * 400)
+    await models("dies", "count:400")
     events = await page.ask()
     assert events[-1] == {"type": "battle.void", "message": FAILED}
     assert not of(events, "slot.completed")
@@ -788,7 +787,7 @@ async def test_a_paced_battle_whose_side_fails_is_void_at_once(models, page, pac
 
 async def test_a_process_that_stops_shows_what_is_complete_at_once(models, page, paced, settings):
     settings.DRAIN_SECONDS = 30
-    await models("says:" + "word " * 4_000, "says:" + "other " * 4_000)
+    await models("count:4000", "count:4000")
     await page.say(type="turn.submit", prompt="Go", battle=None)
     await page.hear_until("slot.delta")
     await asyncio.wait_for(generation.shutdown(), 10)
@@ -803,3 +802,105 @@ async def test_together_shows_both_answers_at_once(models, page, paced, settings
     assert [e["type"] for e in events[2:]] == [
         "slot.started", "slot.completed", "slot.started", "slot.completed", "battle.ready",
     ]  # fmt: skip
+
+
+async def ask_chosen(page, mode, *slugs, **parameters):
+    await page.say(
+        type="turn.submit",
+        prompt="Why?",
+        battle=None,
+        terms=settings.TERMS_VERSION,
+        mode=mode,
+        models=list(slugs),
+        parameters=parameters,
+    )
+    return await page.hear_until("battle.ready", "battle.void", "error")
+
+
+async def test_chosen_models_answer_on_the_sides_and_with_the_parameters_asked_for(
+    models, page, backend
+):
+    left, right = await models("says:Left", "says:Right")
+    events = await ask_chosen(
+        page, "side_by_side", left.slug, right.slug, temperature=0.5, max_tokens=7
+    )
+    assert events[-1]["type"] == "battle.ready"
+    assert "Left" in of(events, "slot.completed", "a")[0]["html"]
+    assert "Right" in of(events, "slot.completed", "b")[0]["html"]
+    for request in backend.requests:
+        assert (request["temperature"], request["max_tokens"]) == (0.5, 7)
+        assert "top_p" not in request
+
+
+async def test_a_chat_is_answered_by_one_model_and_goes_on(models, page, backend):
+    (model,) = await models("echo")
+    events = await ask_chosen(page, "direct", model.slug)
+    assert events[-1] == {"type": "battle.ready", "turn": 1, "can_continue": True}
+    assert of(events, "turn.started")[0]["slots"] == ["a"]
+    events = await page.ask("And then?", events[0]["battle"])
+    assert events[-1]["turn"] == 2
+    heard = [message["content"].strip() for message in backend.requests[-1]["messages"]]
+    assert heard == ["Why?", "Why?", "And then?"]
+
+
+async def test_a_hidden_model_cannot_be_chosen(models, page, backend):
+    (model,) = await models("says:Hi")
+    await Contestant.objects.filter(pk=model.pk).aupdate(status="preview")
+    events = await ask_chosen(page, "direct", model.slug)
+    assert events[-1]["code"] == "model_unavailable"
+    assert backend.requests == []
+
+
+async def test_one_failed_side_by_side_keeps_the_other_answer_and_tries_again(models, page):
+    good, bad = await models("says:Good", "fails-after:0")
+    events = await ask_chosen(page, "side_by_side", good.slug, bad.slug)
+    assert events[-1]["type"] == "battle.void"
+    assert "try again" in events[-1]["message"]
+    assert [a.state for a in await saved()] == ["complete", "failed"]
+    await Contestant.objects.filter(pk=bad.pk).aupdate(upstream_model="says:Better")
+    await page.say(type="turn.regenerate", battle=events[0]["battle"], slot=None)
+    events = await page.hear_until("battle.ready", "battle.void", "error")
+    assert events[-1]["type"] == "battle.ready"
+    assert events[0]["slots"] == ["b"]
+    assert [a.text for a in await saved()] == ["Good", "Better"]
+
+
+async def test_both_sides_answer_again_and_a_resume_shows_the_new_texts(models, page):
+    await models("count:5", "count:6")
+    battle = (await page.ask())[0]["battle"]
+    await page.say(type="turn.regenerate", battle=battle, slot=None)
+    events = await page.hear_until("battle.ready", "battle.void", "error")
+    assert events[0]["type"] == "turn.started"
+    assert len(of(events, "slot.completed")) == 2
+    assert all(len(a.earlier) == 1 for a in await saved())
+    await page.say(type="resume", battle=battle, last_seq={})
+    again = await page.hear_until("battle.ready", "battle.void", "error")
+    assert of(again, "slot.completed") == of(events, "slot.completed")
+
+
+async def test_somebody_elses_battle_is_neither_answered_again_nor_continued(models, page):
+    await models("says:One", "says:Two")
+    other = await in_database(factories.battle)(state="revealed")
+    await page.say(type="turn.regenerate", battle=other.public_id, slot=None)
+    assert (await page.hear())["code"] == "not_found"
+    await page.say(
+        type="turn.submit", prompt="More?", battle=None, continues=other.public_id, terms="1"
+    )
+    assert (await page.hear())["code"] == "not_found"
+
+
+async def test_the_terms_agreed_to_are_stored_with_the_person_and_the_battle(models, page):
+    await models("says:One", "says:Two")
+    await page.say(
+        type="turn.submit", prompt="Why?", battle=None, terms=settings.TERMS_VERSION
+    )
+    await page.hear_until("battle.ready")
+    battle = await Battle.objects.select_related("voter").aget()
+    assert battle.consent_version == battle.voter.consent_version == settings.TERMS_VERSION
+
+
+async def test_terms_that_have_changed_meanwhile_are_to_be_read_first(models, page):
+    await models("says:One", "says:Two")
+    await page.say(type="turn.submit", prompt="Why?", battle=None, terms="of yesterday")
+    assert (await page.hear())["code"] == "terms_changed"
+    assert not await Battle.objects.aexists()

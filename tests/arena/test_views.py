@@ -209,3 +209,104 @@ def test_every_page_forbids_inline_script_and_foreign_hosts(battle):
 
 def test_the_health_check_answers(client):
     assert client.get("/healthz").content == b"ok\n"
+
+
+def test_reasons_and_a_comment_are_kept_with_the_vote(battle):
+    client = browser_of(battle.voter)
+    fields = {"choice": "a", "turn": 1, "tags": ["clear", "correct"], "comment": " Well put. "}
+    response = client.post(
+        f"/battle/{battle.public_id}/vote/", fields, headers={"accept": "application/json"}
+    )
+    assert response.status_code == 200
+    saved = Vote.objects.get()
+    assert (saved.tags, saved.comment) == (["correct", "clear"], "Well put.")
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"tags": ["clear", "from-mars"]}, "bad_tag"),
+        ({"comment": "x" * 501}, "bad_comment"),
+        ({"comment": "\x00"}, "bad_comment"),
+    ],
+)
+def test_reasons_that_do_not_exist_and_long_comments_are_refused(battle, fields, code):
+    response = browser_of(battle.voter).post(
+        f"/battle/{battle.public_id}/vote/",
+        {"choice": "a", "turn": 1, **fields},
+        headers={"accept": "application/json"},
+    )
+    assert response.status_code == 409
+    assert response.json()["error"]["code"] == code
+    assert not Vote.objects.exists()
+
+
+@pytest.mark.parametrize(("address", "needed"), [("/side-by-side/", 2), ("/chat/", 1)])
+def test_only_public_models_can_be_chosen(client, address, needed):
+    factories.contestant(name="CANARY-preview", status="preview")
+    factories.contestant(name="CANARY-paused", status="paused")
+    assert client.get(address).status_code == 503
+    for number in range(needed):
+        factories.contestant(name=f"Public {number}")
+    response = client.get(address)
+    assert response.status_code == 200
+    page = response.content.decode()
+    assert "Public 0" in page
+    assert "CANARY" not in page
+
+
+def test_models_side_by_side_are_named_from_the_start(battle):
+    Battle.objects.filter(pk=battle.pk).update(mode="side_by_side", pair_probability=None)
+    page = browser_of(battle.voter).get(f"/battle/{battle.public_id}/").content.decode()
+    assert "CANARY-left" in page.partition('class="sides"')[2]
+
+
+def test_the_history_shows_ones_own_battles_and_names_nobody_before_the_vote(battle):
+    client = browser_of(battle.voter)
+    other = factories.battle()
+    page = client.get("/history/").content.decode()
+    assert battle.public_id in page
+    assert other.public_id not in page
+    assert "CANARY" not in page
+    vote(client, battle)
+    assert "CANARY-left · CANARY-right" in client.get("/history/").content.decode()
+
+
+def test_the_history_of_a_stranger_is_empty(client, battle):
+    page = client.get("/history/").content.decode()
+    assert "Nothing yet" in page
+    assert battle.public_id not in page
+
+
+def test_a_long_history_has_pages(django_assert_max_num_queries):
+    voter = factories.voter()
+    pair = [factories.contestant(), factories.contestant()]
+    for _ in range(27):
+        factories.battle(voter=voter, contestant_a=pair[0], contestant_b=pair[1])
+    client = browser_of(voter)
+    with django_assert_max_num_queries(6):
+        first = client.get("/history/").content.decode()
+    assert first.count("history-prompt") == 25
+    assert client.get("/history/?page=2").content.decode().count("history-prompt") == 2
+    assert client.get("/history/?page=x").status_code == 200
+
+
+def test_an_answer_as_it_was_written_is_for_its_owner(battle, client):
+    address = f"/battle/{battle.public_id}/1/a.txt"
+    response = browser_of(battle.voter).get(address)
+    assert response.content == b"Because of a."
+    assert response["Content-Type"].startswith("text/plain")
+    assert client.get(address).status_code == 404
+    for other in ("9/a", f"{10**30}/a", "1/c"):
+        missing = browser_of(battle.voter).get(f"/battle/{battle.public_id}/{other}.txt")
+        assert missing.status_code == 404
+
+
+def test_the_terms_are_a_file_that_an_operator_can_replace(client, settings, tmp_path):
+    settings.TERMS_FILE = tmp_path / "terms.md"
+    settings.TERMS_FILE.write_text("# Ours\n\nBe **kind**. <script>alert(1)</script>")
+    settings.TERMS_VERSION = "2026-11"
+    page = client.get("/terms/").content.decode()
+    assert "<strong>kind</strong>" in page
+    assert "Version 2026-11" in page
+    assert "<script>alert" not in page

@@ -179,3 +179,16 @@ def test_only_strangers_are_shown_both_answers_on_one_clock(profile, pacing, tmp
     variables = {**served_environment(), "ARENA_PROFILE": profile, "ARENA_DATA_DIR": str(tmp_path)}
     assert load(**variables)["DEFAULT_PACING"] == pacing
     assert load(**variables, DEFAULT_PACING="together")["DEFAULT_PACING"] == "together"
+
+
+def test_images_are_kept_in_a_folder_unless_another_storage_is_named(demo, tmp_path):
+    kept = load(**demo)["STORAGES"]["attachments"]
+    assert kept["BACKEND"] == "django.core.files.storage.FileSystemStorage"
+    assert kept["OPTIONS"]["location"] == str(tmp_path / "attachments")
+    kept = load(
+        **demo,
+        ATTACHMENTS_STORAGE="storages.backends.s3.S3Storage",
+        ATTACHMENTS_OPTIONS='{"bucket_name": "images"}',
+    )["STORAGES"]["attachments"]
+    assert kept["BACKEND"] == "storages.backends.s3.S3Storage"
+    assert kept["OPTIONS"] == {"bucket_name": "images"}

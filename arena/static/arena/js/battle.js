@@ -165,6 +165,7 @@ function onEvent(event) {
   switch (event.type) {
     case "battle.created":
       battle = event.battle;
+      images.sent = [];
       history.pushState(null, "", event.url);
       if (voteForm) {
         voteForm.action = `${event.url}vote/`;

@@ -61,10 +61,10 @@ export class Images {
     await this.add(found);
   }
 
-  /** The server has the question: what went with it is not in the box any more. */
+  /** The server has the question, and perhaps says so again: what went with it leaves the box. */
   leave(images) {
     const gone = new Set(images.map((image) => image.id));
-    this.sent = this.waiting.filter((image) => gone.has(image.id));
+    this.sent = images.length ? images : this.sent;
     this.waiting = this.waiting.filter((image) => !gone.has(image.id));
     this.#draw();
   }
