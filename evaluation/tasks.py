@@ -7,7 +7,7 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.conf import settings
 
-from evaluation.running import finishing, response_cache, runner, sandboxes, verdicts
+from evaluation.running import finishing, leases, response_cache, runner, sandboxes, verdicts
 
 CHECK_EXPIRES = 60.0  # seconds: by then the sweep has sent another
 WORK_EXPIRES = 90.0  # longer than a shard; else busy workers would find a heap of them
@@ -21,14 +21,14 @@ def work_on(run_id: int) -> int:
         check_code.apply_async((run_id,), expires=CHECK_EXPIRES)
     finishing.finish(run_id=run_id)
     if shard.samples:
-        for waiting in runner.in_turn_after(run_id):
+        for waiting in leases.in_turn_after(run_id):
             work_on.apply_async((waiting,), expires=WORK_EXPIRES)
     return shard.samples
 
 
 @shared_task
 def sweep() -> int:
-    run_ids = runner.sweep()
+    run_ids = leases.sweep()
     for run_id in run_ids:
         work_on.apply_async((run_id,), expires=WORK_EXPIRES)
     if sandboxes.is_due():

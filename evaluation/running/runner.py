@@ -1,12 +1,8 @@
-"""A run from its creation to its scores: durable, resumable, each item exactly once.
+"""Asking a run's questions: durable, resumable, each item exactly once.
 
-State is rows. A worker leases some, asks the model, and commits each answer before it asks for
-another, under the condition that the row is still its own; what a killed worker held is taken up
-again when the lease has ended. Messages between processes carry a run's id and may be lost or
-doubled.
-
-One owner at a time talks to an endpoint, whichever worker has it: so its limits hold across
-processes. `gate` keeps them.
+State is rows. A worker leases some (`leases`), asks the model as fast as its endpoint allows
+(`gate`), and commits each answer before it asks for another, under the condition that the row is
+still its own. Messages between processes carry a run's id and may be lost or doubled.
 """
 
 from __future__ import annotations
@@ -22,13 +18,10 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import connections, transaction
-from django.db.models import Exists, OuterRef
-from django.utils import timezone
 
 from arena.backends.base import (
     BackendError,
@@ -45,127 +38,18 @@ from arena.backends.base import (
 from arena.backends.client import BackendClient
 from arena.backends.guard import AddressPolicy
 from arena.keys import KeyUnreadable
-from arena.models import Endpoint
 from evaluation import judging
 from evaluation.definitions.definition import from_json
 from evaluation.models import Run, Sample
-from evaluation.running import following, haystacks, response_cache, retrying
+from evaluation.running import following, haystacks, leases, response_cache, retrying
 from evaluation.running.gate import CapReached, Gate, battle_streams_at
 from evaluation.running.limits import Budget, estimated_tokens
-from evaluation.running.runs import cost_so_far, pause, stop, storable
+from evaluation.running.runs import cost_so_far, stop, storable
 
 log = logging.getLogger(__name__)
 
-SHARD = 50  # samples leased at a time
 SHARD_SECONDS = 60.0  # then another run has its turn at the endpoint
 LOOK = 0.5  # seconds between two looks at whether the run is still wanted
-NOBODYS = {"state": Sample.State.PENDING, "lease_owner": "", "lease_until": None}
-
-
-# --- leases -------------------------------------------------------------------------------------
-
-
-def lease(
-    *, run_id: int, owner: str, size: int = SHARD, of_judge: bool | None = None
-) -> list[Sample]:
-    """Samples to ask now: none while another owner is at the endpoint, or the run is not wanted.
-
-    All of them are for one model: the judge's or the contestant's as `of_judge` says, else those
-    that there are, answers before judgements.
-    """
-    for judges in (False, True) if of_judge is None else (of_judge,):
-        if samples := _lease(run_id, owner, size, judges):
-            return samples
-    return []
-
-
-def _lease(run_id: int, owner: str, size: int, of_judge: bool) -> list[Sample]:
-    """The endpoint's row is the lock, so that two workers that look at the same moment do not both
-    begin.
-    """
-    now = timezone.now()
-    with transaction.atomic():
-        run = Run.objects.select_related("contestant", "judge").get(pk=run_id)
-        one = run.judge if of_judge else run.contestant
-        if one is None:
-            return []
-        endpoint = one.endpoint_id
-        if endpoint is not None:
-            Endpoint.objects.select_for_update(no_key=True).get(pk=endpoint)
-        run = Run.objects.select_for_update(no_key=True).get(pk=run_id)
-        if run.state not in (Run.State.QUEUED, Run.State.RUNNING):
-            return []
-        waiting = run.samples.filter(following.OF_JUDGE if of_judge else ~following.OF_JUDGE)
-        waiting = waiting.filter(state=Sample.State.PENDING)
-        if endpoint is None:
-            if waiting.exists():  # it was taken away meanwhile
-                pause(run=run, reason=f"{one} has no endpoint to ask")
-            return []
-        busy = Sample.objects.filter(
-            following.at_endpoint(endpoint), state=Sample.State.LEASED, lease_until__gt=now
-        ).exclude(lease_owner=owner)
-        if busy.exists():
-            return []
-        if run.cost_cap is not None and (cost_so_far(run) or 0) >= run.cost_cap:
-            pause(run=run, reason=f"the cost cap of {run.cost_cap} USD is reached")
-            return []
-        ids = list(
-            waiting.select_for_update(skip_locked=True)
-            .order_by("id")
-            .values_list("pk", flat=True)[:size]
-        )
-        Sample.objects.filter(pk__in=ids).update(
-            state=Sample.State.LEASED, lease_owner=owner, lease_until=_lease_end()
-        )
-        run.state = Run.State.RUNNING
-        run.started_at = run.started_at or now
-        run.save(update_fields=["state", "started_at"])
-        return list(Sample.objects.filter(pk__in=ids).select_related("item").order_by("id"))
-
-
-def _lease_end() -> Any:
-    return timezone.now() + timedelta(seconds=settings.EVALUATION_LEASE_SECONDS)
-
-
-@transaction.atomic
-def release(*, run_id: int, owner: str) -> int:
-    """Gives back what an owner has leased and not asked to the end."""
-    following.lock(run_id)
-    return int(_held(run_id, owner).update(**NOBODYS))
-
-
-def _held(run_id: int, owner: str) -> Any:
-    return Sample.objects.filter(run=run_id, state=Sample.State.LEASED, lease_owner=owner)
-
-
-def sweep() -> list[int]:
-    """Takes back ended leases; the ids of runs that a worker should be at and none is."""
-    ended = Sample.objects.filter(state=Sample.State.LEASED, lease_until__lt=timezone.now())
-    with transaction.atomic():
-        # What is being stored at this moment has come to its end, late as it is.
-        free = ended.select_for_update(skip_locked=True).order_by("pk")
-        ids = list(free.values_list("pk", flat=True))
-        Sample.objects.filter(pk__in=ids).update(**NOBODYS)
-    return _waiting()
-
-
-def _waiting() -> list[int]:
-    at_work = Sample.objects.filter(run=OuterRef("pk"), state=Sample.State.LEASED)
-    waiting = Run.objects.to_be_run().exclude(scoring_until__gt=timezone.now())
-    return list(waiting.exclude(Exists(at_work)).order_by("id").values_list("pk", flat=True))
-
-
-def in_turn_after(run_id: int) -> list[int]:
-    """The runs that wait for a worker once this one's turn is over; itself the last.
-
-    In a circle: the next message of a run that has just had its turn would else always be the
-    first at its endpoint, and the others would wait for its end.
-    """
-    waiting = _waiting()
-    return [pk for pk in waiting if pk > run_id] + [pk for pk in waiting if pk <= run_id]
-
-
-# --- asking -------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -186,7 +70,7 @@ def run_shard(
     *,
     run_id: int,
     owner: str | None = None,
-    size: int = SHARD,
+    size: int = leases.SHARD,
     seconds: float = SHARD_SECONDS,
     on_sample: OnSample | None = None,
 ) -> Shard:
@@ -198,7 +82,7 @@ def run_shard(
     not asked to the end are given back; kill -9 leaves that to `sweep`.
     """
     owner = owner or secrets.token_hex(8)
-    samples = lease(run_id=run_id, owner=owner, size=size)
+    samples = leases.lease(run_id=run_id, owner=owner, size=size)
     if not samples:
         return Shard()
     run = Run.objects.select_related(
@@ -210,7 +94,7 @@ def run_shard(
         stop(run=run, reason=str(error))
         return Shard()
     finally:
-        release(run_id=run_id, owner=owner)
+        leases.release(run_id=run_id, owner=owner)
 
 
 @dataclass
@@ -298,7 +182,7 @@ class _Asking:
     @transaction.atomic
     def _keep_lease(self) -> None:
         following.lock(self.run.pk)
-        _held(self.run.pk, self.owner).update(lease_until=_lease_end())
+        leases.held(self.run.pk, self.owner).update(lease_until=leases.lease_end())
 
     async def _work(self) -> None:
         while await self._refill():
@@ -318,7 +202,9 @@ class _Asking:
             return bool(self.waiting)
 
     def _lease_more(self) -> list[Sample]:
-        return lease(run_id=self.run.pk, owner=self.owner, size=self.size, of_judge=self.of_judge)
+        return leases.lease(
+            run_id=self.run.pk, owner=self.owner, size=self.size, of_judge=self.of_judge
+        )
 
     async def _ask(self, sample: Sample) -> None:
         """One sample to its end: an answer, or an error after all the attempts it is worth."""
@@ -447,7 +333,7 @@ class _Asking:
 
     def _store(self, sample: Sample, fields: dict[str, Any]) -> bool:
         """False when the lease was lost: another worker has the sample now."""
-        stored = bool(_held(self.run.pk, self.owner).filter(pk=sample.pk).update(**fields))
+        stored = bool(leases.held(self.run.pk, self.owner).filter(pk=sample.pk).update(**fields))
         if stored and "state" in fields:
             for name, value in fields.items():
                 setattr(sample, name, value)

@@ -168,9 +168,8 @@ def _model(row: Row, address: str, averages: bool) -> str:
         parts.append(f'<span class="sub narrow">{escape(facts)}</span>')
     if averages and row.benchmark_average is not None:
         said = figures.score(row.benchmark_average)
-        parts.append(
-            f'<span class="sub tight usual">Benchmarks {said}, n = {row.benchmark_n:,}</span>'
-        )
+        figure = f'<span class="num">{said}, n = {row.benchmark_n:,}</span>'
+        parts.append(f'<span class="sub tight usual">Benchmarks {figure}</span>')
     return f'<th scope="row" class="col-model">{"".join(parts)}</th>'
 
 

@@ -13,7 +13,7 @@ from tests.running_site import RunningSite
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
-THREE = {"Alder": "count:30@300", "Birch": "says:I am **Birch**", "Cedar": "echo"}
+THREE = {"Alder": "count:45@30", "Birch": "says:I am **Birch**", "Cedar": "echo"}
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_both_sides_answer_again_by_a_key_and_one_that_was_stopped_alone(
     expect(page.locator(".side-a [data-notice]")).to_have_text("You stopped this answer.")
     again = page.get_by_role("region", name="Alder").get_by_role("button", name="Answer again")
     again.first.click()
-    expect(page.locator(".side-a .chip")).to_have_text("done · 30 words")
+    expect(page.locator(".side-a .chip")).to_have_text("done · 45 words")
     expect(page.locator(".side-a [data-notice]")).to_be_hidden()
     expect(page.locator(".side-b .answer")).to_have_text("I am Birch")
     wait_until_ready(page)

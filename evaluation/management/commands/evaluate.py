@@ -20,7 +20,16 @@ from evaluation.benchmarks import shipped
 from evaluation.definitions.definition import from_json
 from evaluation.importing import ImportRefused, import_shipped
 from evaluation.models import Immutable, Run, Sample, TaskDefinition
-from evaluation.running import costs, finishing, haystacks, runner, runs, sandboxes, verdicts
+from evaluation.running import (
+    costs,
+    finishing,
+    haystacks,
+    leases,
+    runner,
+    runs,
+    sandboxes,
+    verdicts,
+)
 
 TURN = 1.0  # seconds until another look when a worker has the endpoint
 
@@ -241,7 +250,7 @@ class Command(BaseCommand):
                 if run.state not in (Run.State.QUEUED, Run.State.RUNNING, Run.State.SCORING):
                     return
                 if not shard.samples and not checked:
-                    runner.sweep()
+                    leases.sweep()
                     time.sleep(TURN)  # a worker is at the same endpoint
 
 

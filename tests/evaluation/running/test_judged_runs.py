@@ -20,7 +20,7 @@ from evaluation import judging
 from evaluation.formats.items import item_hash
 from evaluation.judging import prompts
 from evaluation.models import Item, Run, Sample, Score, TaskDefinition
-from evaluation.running import finishing, runner, runs
+from evaluation.running import finishing, leases, runner, runs
 from tests import factories as arena_factories
 from tests.evaluation import factories
 from tests.evaluation.processes import Noticing, environment
@@ -189,9 +189,9 @@ def test_a_busy_judge_does_not_keep_the_contestant_waiting(model):
     other = runs.create_run(task=task(), contestant=model("echo"), judge=judge)
     for run in (first, other):
         runner.run_shard(run_id=run.pk, seconds=0, size=4)
-    assert runner.lease(run_id=first.pk, owner="one", of_judge=True)
-    assert not runner.lease(run_id=other.pk, owner="two", of_judge=True)
-    leased = runner.lease(run_id=other.pk, owner="two")
+    assert leases.lease(run_id=first.pk, owner="one", of_judge=True)
+    assert not leases.lease(run_id=other.pk, owner="two", of_judge=True)
+    leased = leases.lease(run_id=other.pk, owner="two")
     assert {sample.part for sample in leased} == {"turn2"}
 
 
@@ -244,7 +244,7 @@ def test_a_judged_run_survives_kill_9_of_its_worker(model, backend, asked_before
         worker.kill()
         worker.wait(10)
     run.samples.filter(state="leased").update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert runner.sweep() == [run.pk]
+    assert leases.sweep() == [run.pk]
     work(run)
     assert (run.state, run.done, run.errors, run.unparsed) == ("completed", 60, 0, 20)
     assert (run.total, run.samples.count()) == (60, 60)

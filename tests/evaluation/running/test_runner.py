@@ -20,7 +20,7 @@ from arena.models import Endpoint
 from evaluation import tasks
 from evaluation.importing import import_shipped
 from evaluation.models import Run, Sample, Score
-from evaluation.running import finishing, retrying, runner, runs
+from evaluation.running import finishing, leases, retrying, runner, runs
 from tests import factories as arena_factories
 from tests.evaluation import factories
 from tests.evaluation.processes import Noticing, environment
@@ -114,13 +114,13 @@ def test_runs_of_the_same_question_have_the_same_fingerprint(new_run):
 
 def test_a_sample_that_a_killed_worker_held_is_asked_by_the_next(new_run, backend):
     run = new_run()
-    held = runner.lease(run_id=run.pk, owner="killed", size=10)
+    held = leases.lease(run_id=run.pk, owner="killed", size=10)
     assert len(held) == 10
     assert runner.run_shard(run_id=run.pk).samples == 0  # its lease has not ended
     Sample.objects.filter(lease_owner="killed").update(
         lease_until=timezone.now() - timedelta(seconds=1)
     )
-    assert runner.sweep() == [run.pk]
+    assert leases.sweep() == [run.pk]
     assert work(run).done == 30
     assert set(Counter(r["messages"][-1]["content"] for r in backend.requests).values()) == {1}
 
@@ -149,7 +149,7 @@ def test_a_run_survives_kill_9_of_its_worker(new_run, backend):
     stored = states(run)["done"]
     assert 0 < stored < 30
     run.samples.filter(state="leased").update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert runner.sweep() == [run.pk]
+    assert leases.sweep() == [run.pk]
     run.contestant.upstream_model = "echo"
     run.contestant.save()
     work(run)
@@ -291,12 +291,12 @@ def test_what_is_under_way_goes_on_when_errors_are_retried_meanwhile(new_run, ba
 def test_runs_at_one_endpoint_take_turns(new_run, monkeypatch):
     first = new_run()
     second, third = (new_run(contestant=first.contestant) for _ in range(2))
-    assert runner.in_turn_after(second.pk) == [third.pk, first.pk, second.pk]
+    assert leases.in_turn_after(second.pk) == [third.pk, first.pk, second.pk]
     sent = []
     monkeypatch.setattr(tasks.work_on, "apply_async", lambda to, **_: sent.extend(to))
     tasks.work_on(second.pk)
     assert sent == [third.pk, first.pk]  # the second has come to its end
-    runner.lease(run_id=third.pk, owner="somebody", size=1)
+    leases.lease(run_id=third.pk, owner="somebody", size=1)
     tasks.work_on(first.pk)  # the endpoint is taken: who has it will send for the next
     assert sent == [third.pk, first.pk]
 
@@ -304,11 +304,11 @@ def test_runs_at_one_endpoint_take_turns(new_run, monkeypatch):
 def test_one_shard_at_a_time_is_at_an_endpoint(new_run):
     run = new_run()
     other = new_run(contestant=run.contestant)
-    assert runner.lease(run_id=run.pk, owner="first", size=5)
-    assert not runner.lease(run_id=run.pk, owner="second")
-    assert not runner.lease(run_id=other.pk, owner="second")
-    runner.release(run_id=run.pk, owner="first")
-    assert runner.lease(run_id=other.pk, owner="second", size=5)
+    assert leases.lease(run_id=run.pk, owner="first", size=5)
+    assert not leases.lease(run_id=run.pk, owner="second")
+    assert not leases.lease(run_id=other.pk, owner="second")
+    leases.release(run_id=run.pk, owner="first")
+    assert leases.lease(run_id=other.pk, owner="second", size=5)
 
 
 def test_a_message_that_comes_twice_or_too_early_does_no_harm(new_run, backend, monkeypatch):
@@ -330,10 +330,10 @@ def test_scoring_that_a_killed_worker_began_is_done_by_the_next(new_run):
     runner.run_shard(run_id=run.pk)
     soon = timezone.now() + timedelta(minutes=1)
     Run.objects.filter(pk=run.pk).update(state="scoring", scoring_until=soon)
-    assert runner.sweep() == []
+    assert leases.sweep() == []
     assert not finishing.finish(run_id=run.pk)
     Run.objects.filter(pk=run.pk).update(scoring_until=timezone.now() - timedelta(seconds=1))
-    assert runner.sweep() == [run.pk]
+    assert leases.sweep() == [run.pk]
     assert finishing.finish(run_id=run.pk)
     assert not finishing.finish(run_id=run.pk)
     assert Score.objects.count() == 1

@@ -214,6 +214,10 @@ function onEvent(event) {
       canRegenerate = true;
       readyAt = performance.now();
       for (const [slot, found] of Object.entries(event.sources ?? {})) sides[slot].sources(found);
+      // Both sides alike, also when one alone has answered again.
+      if (both.some((each) => each.hasSources)) {
+        for (const each of both) if (!each.hasSources) each.sources(0);
+      }
       reading.ready = true;
       setState("ready");
       reading.look();
@@ -238,6 +242,7 @@ function onEvent(event) {
       break;
     case "error":
       sayUntil(event, "You can send it again");
+      for (const each of both) if (each.element.dataset.phase === "drawing") each.phase("", "");
       // Another tab ended this battle: the question is still here, and starts a new one.
       if (event.code === "wrong_state") canRegenerate = false;
       setState(event.code === "wrong_state" ? "over" : stateBefore);

@@ -91,6 +91,7 @@ export class Side {
     const line = this.turn.querySelector("[data-notice]");
     line.textContent = notice ?? "";
     line.hidden = !notice;
+    if (!notice) delete this.turn.dataset.stopped; // it was complete before Stop arrived
     this.turn.querySelector("[data-tools]").hidden = false;
     this.phase("done", `done · ${words} ${words === 1 ? "word" : "words"}`);
   }
@@ -118,6 +119,10 @@ export class Side {
       line.replaceChildren(details);
     }
     line.hidden = false;
+  }
+
+  get hasSources() {
+    return this.turn !== null && !this.turn.querySelector("[data-sources]").hidden;
   }
 
   showSources(byTurn) {
