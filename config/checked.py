@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import dj_database_url
@@ -35,6 +36,13 @@ def fernet_keys(values: Sequence[str]) -> None:
 def json_object(value: object) -> None:
     if not isinstance(value, dict):
         raise ValidationError("Must be a JSON object.")
+
+
+def text_file(path: Path) -> None:
+    try:
+        path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ValidationError("Must be a text file in UTF-8 that can be read.") from error
 
 
 def only_demo(demo: bool) -> Callable[[bool], None]:

@@ -352,7 +352,9 @@ MAX_TURNS = env.int("MAX_TURNS", 10, validate=_positive)
 # What people agree to when they ask. The text may be replaced by a Markdown file; whoever changes
 # it gives it another version, which is stored with each person and each battle from then on.
 TERMS_VERSION = env.str("TERMS_VERSION", "1", validate=validate.Length(min=1, max=20))
-TERMS_FILE: Path = env.path("TERMS_FILE", BASE_DIR / "arena" / "terms.md").resolve()
+TERMS_FILE: Path = env.path(
+    "TERMS_FILE", BASE_DIR / "arena" / "terms.md", validate=checked.text_file
+).resolve()
 # The demo's models share a few cores, and the weakest never stop by themselves.
 MAX_ANSWER_TOKENS = env.int("MAX_ANSWER_TOKENS", 400 if DEMO else 1_024, validate=_positive)
 # Seconds between two frames of one slot.

@@ -60,6 +60,8 @@ def demo(tmp_path):
         ("PACED_HOLD_SECONDS", "-1"),
         ("MAX_PROMPT_CHARS", "0"),
         ("MAX_TURNS", "ten"),
+        ("TERMS_VERSION", "a version with too many letters"),
+        ("TERMS_FILE", "/nowhere/terms.md"),
         ("MAX_ANSWER_TOKENS", "-1"),
         ("FRAME_INTERVAL", "0"),
         ("CHECKPOINT_INTERVAL", "-0.5"),

@@ -72,7 +72,8 @@ function setState(next) {
 function voteHindrance() {
   if (state !== "ready") return "Wait for both answers.";
   if (wait.running) return "One moment, please.";
-  return reading.unseen ? `Read ${reading.unseen}’s answer too: swipe, or tap its name.` : "";
+  if (!reading.unseen) return "";
+  return `Read ${reading.unseen}’s answer too${reading.narrow.matches ? ": swipe, or tap its name" : ""}.`;
 }
 
 const PLACEHOLDERS = {
@@ -350,6 +351,13 @@ input.addEventListener("keydown", (event) => {
   }
 });
 input.addEventListener("input", refresh);
+if (!CSS.supports("field-sizing", "content")) {
+  // What the style sheet does elsewhere.
+  input.addEventListener("input", () => {
+    input.style.height = "auto";
+    input.style.height = `${input.scrollHeight + 2}px`;
+  });
+}
 stopButton.addEventListener("click", stop);
 regenerateButton.addEventListener("click", () => regenerate());
 goOnButton?.addEventListener("click", goOn);
