@@ -424,9 +424,7 @@ def finish_turn(
     for answer in answers:
         answer.save(update_fields=ANSWER_FIELDS)
     _end(turn, void_reason)
-    limits.settle(
-        turn_id=turn_id, charges=_judged_by_text(turn) if charges is None else charges
-    )
+    limits.settle(turn_id=turn_id, charges=_judged_by_text(turn) if charges is None else charges)
     return True
 
 

@@ -32,8 +32,8 @@ from django.utils import timezone
 
 from arena import networks
 from arena.models import Contestant, Endpoint, NetworkSalt, Reservation, Spending, Turn
+from arena.models.spending import MILLIONTHS, SpendingQuerySet
 from arena.refusals import Refused
-from arena.spending_models import MILLIONTHS, SpendingQuerySet
 
 BUSY_SECONDS = 30  # until running turns have probably given back what they hold
 # A message has a role and some marks around it that are tokens too.

@@ -375,8 +375,8 @@ SETTINGS_RECHECK_SECONDS = env.float(
     "SETTINGS_RECHECK_SECONDS", 2.0, validate=validate.Range(min=0)
 )
 
-# How the text of both sides reaches the browser until an administrator chooses otherwise: raw, paced
-# or together. Only strangers have a reason to guess the models from their rhythm.
+# How the text of both sides reaches the browser until an administrator chooses otherwise: raw,
+# paced or together. Only strangers have a reason to guess the models from their rhythm.
 DEFAULT_PACING = env.str(
     "DEFAULT_PACING",
     "paced" if PROFILE == "public" else "raw",

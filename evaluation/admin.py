@@ -16,7 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
-from arena.admin import ReadOnly
+from arena.admin.parts import ReadOnly
 from evaluation.models import Dataset, Run, Sample, SandboxReport, TaskDefinition, Verdict
 from evaluation.results import figures
 from evaluation.running import runs

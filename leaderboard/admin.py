@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 
-from arena.admin import ReadOnly
+from arena.admin.parts import ReadOnly
 from leaderboard import categories
 from leaderboard.models import OVERALL, Category, Rating, Snapshot
 

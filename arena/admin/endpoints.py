@@ -1,19 +1,18 @@
-"""The administrator's pages for endpoints, contestants, battles and votes."""
+"""Endpoints: registered, probed, their health of the last day, and what was asked of them."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import QuerySet, URLField
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.template.defaultfilters import pluralize
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -22,39 +21,12 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 from django.views.decorators.debug import sensitive_post_parameters
 
-from arena import (
-    admin_moderation,
-    admin_money,
-    admin_sampler,
-    breakers,
-    health,
-    registration,
-    reliability,
-    votes,
-)
-from arena.admin_parts import KeyForm, ReadOnly
+from arena import breakers, health, registration, reliability
+from arena.admin.parts import KeyForm, ReadOnly
 from arena.backends.base import BackendError
 from arena.backends.registry import ADAPTERS
-from arena.battles import Refused
 from arena.keys import KeyUnreadable
-from arena.models import (
-    Answer,
-    Attachment,
-    Battle,
-    Breaker,
-    Contestant,
-    Endpoint,
-    Turn,
-    UpstreamRequest,
-    Vote,
-)
-
-# Django looks for pages in this module alone.
-__all__ = ["admin_moderation", "admin_money"]
-
-admin.site.site_header = "Arena administration"
-admin.site.site_title = "Arena"
-admin.site.index_title = "Administration"
+from arena.models import Breaker, Contestant, Endpoint, UpstreamRequest
 
 
 class EndpointForm(KeyForm):
@@ -197,7 +169,7 @@ class EndpointAdmin(admin.ModelAdmin):
 
     @admin.display(description="Test")
     def probe_link(self, endpoint: Endpoint) -> str:
-        return _probe_link(endpoint.pk)
+        return link_to_probe(endpoint.pk)
 
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         erased = registration.save_endpoint(
@@ -351,7 +323,7 @@ def _model_rows(endpoint: Endpoint, listed: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _probe_link(endpoint_id: int) -> str:
+def link_to_probe(endpoint_id: int) -> str:
     return format_html(
         '<a href="{}">Probe</a>', reverse("admin:arena_endpoint_probe", args=[endpoint_id])
     )
@@ -373,182 +345,3 @@ class UpstreamRequestAdmin(ReadOnly, admin.ModelAdmin):
     @admin.display(description="What it said")
     def said(self, request: UpstreamRequest) -> str:
         return Truncator(request.detail).chars(80) or "–"
-
-
-class ContestantForm(forms.ModelForm):
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if {"weight", "weight_reason"} & set(self.changed_data) and "weight" in cleaned:
-            try:
-                admin_sampler.check_weight(cleaned["weight"], cleaned.get("weight_reason", ""))
-            except ValidationError as error:
-                self.add_error("weight_reason", error)
-        return cleaned
-
-
-@admin.register(Contestant)
-class ContestantAdmin(admin.ModelAdmin):
-    form = ContestantForm
-    filter_horizontal = ("only_meets",)
-    list_display = (
-        "name", "status", "weight", "drawn", "probe_link", "endpoint", "upstream_model",
-        "organisation", "quantisation",
-    )  # fmt: skip
-    list_filter = ("status", "vision", "endpoint", "organisation")
-    list_editable = ("status",)  # weights are changed where their odds are shown
-    list_select_related = ("endpoint",)
-    search_fields = ("name", "upstream_model", "organisation")
-    formfield_overrides = {URLField: {"assume_scheme": "https"}}
-    fieldsets = (
-        (None, {"fields": ("name", "aliases", "status")}),
-        ("How it is drawn", {"fields": ("weight", "weight_reason", "only_meets")}),
-        (
-            "Card, shown after the vote",
-            {
-                "fields": (
-                    "organisation", "url", "licence", "licence_url", "parameters",
-                    "quantisation", "context_length", "open_weights", "memory_gb",
-                    ("price_input", "price_output"), "knowledge_cutoff", "description",
-                )
-            },
-        ),
-        ("Where it answers", {"fields": ("endpoint", "upstream_model", "vision")}),
-    )  # fmt: skip
-
-    @admin.display(description="In battles", boolean=True)
-    def drawn(self, contestant: Contestant) -> bool:
-        return (
-            contestant.status in (Contestant.Status.ACTIVE, Contestant.Status.PREVIEW)
-            and contestant.weight > 0
-            and contestant.endpoint is not None
-            and contestant.endpoint.enabled
-        )
-
-    @admin.display(description="Health")
-    def probe_link(self, contestant: Contestant) -> str:
-        return _probe_link(contestant.endpoint_id) if contestant.endpoint_id else "–"
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        can_probe = request.user.has_perm("arena.change_endpoint")
-        context = {**(extra_context or {}), "can_probe": can_probe}
-        return super().change_view(request, object_id, form_url, context)
-
-
-class AnswerInline(ReadOnly, admin.StackedInline):
-    model = Answer
-    extra = 0
-    fields = (
-        ("slot", "contestant", "state", "attempts"),
-        "text",
-        ("finish_reason", "stopped", "input_tokens", "output_tokens", "tokens_estimated"),
-        ("first_token_ms", "duration_ms", "upstream_id"),
-        ("error_kind", "error_detail"),
-    )
-
-
-class AttachmentInline(ReadOnly, admin.TabularInline):
-    model = Attachment
-    extra = 0
-    fields = ("picture", "content_type", "width", "height", "size", "sha256")
-    readonly_fields = ("picture",)
-    verbose_name_plural = "images of the question"
-
-    @admin.display(description="Image")
-    def picture(self, attachment: Attachment) -> str:
-        return format_html(
-            '<a href="{0}"><img src="{0}" height="80" alt="Image {1} of the question"></a>',
-            reverse("arena:image", args=[attachment.public_id]),
-            attachment.position,
-        )
-
-
-@admin.register(Turn)
-class TurnAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("battle", "number", "state", "created_at")
-    list_filter = ("state",)
-    inlines = (AttachmentInline, AnswerInline)
-
-    def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
-        return {}  # reached through its battle
-
-
-class TurnInline(ReadOnly, admin.TabularInline):
-    model = Turn
-    extra = 0
-    fields = readonly_fields = ("number", "prompt", "state", "created_at")
-    show_change_link = True
-
-
-@admin.register(Battle)
-class BattleAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = (
-        "public_id", "mode", "state", "contestant_a", "contestant_b", "pair_probability",
-        "created_at",
-    )  # fmt: skip
-    list_filter = ("state", "mode", "void_reason")
-    list_select_related = ("contestant_a", "contestant_b")
-    search_fields = ("public_id",)
-    show_full_result_count = False
-    inlines = (TurnInline,)
-
-
-@admin.register(Vote)
-class VoteAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("battle", "choice", "status", "exclusion_reason", "created_at")
-    list_filter = ("status", "exclusion_reason", "choice")
-    list_select_related = ("battle",)
-    search_fields = ("battle__public_id",)
-    show_full_result_count = False
-    actions = ("exclude_votes", "hold_votes", "restore_votes")
-
-    def has_withdraw_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("arena.change_vote")
-
-    @admin.action(description="Exclude from all counts", permissions=["withdraw"])
-    def exclude_votes(self, request: HttpRequest, queryset: QuerySet[Vote]) -> None:
-        self._apply(request, queryset, "excluded", _exclude)
-
-    @admin.action(description="Hold: not counted until looked at", permissions=["withdraw"])
-    def hold_votes(self, request: HttpRequest, queryset: QuerySet[Vote]) -> None:
-        self._apply(request, queryset, "held", votes.hold)
-
-    @admin.action(description="Count again", permissions=["withdraw"])
-    def restore_votes(self, request: HttpRequest, queryset: QuerySet[Vote]) -> None:
-        self._apply(request, queryset, "counted again", votes.restore)
-
-    def _apply(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Vote],
-        done: str,
-        verb: Callable[..., Vote],
-    ) -> None:
-        """Each vote in a transaction of its own, each with its line in the history."""
-        changed = 0
-        refused: Counter[str] = Counter()
-        for pk in queryset.order_by("pk").values_list("pk", flat=True):
-            try:
-                vote = verb(vote_id=pk)
-            except Refused as error:
-                refused[error.message] += 1
-                continue
-            self.log_change(request, vote, f"{done.capitalize()} by an administrator.")
-            changed += 1
-        if changed:
-            self.message_user(
-                request, f"{changed} vote{pluralize(changed)} {done}.", messages.SUCCESS
-            )
-        for message, number in refused.items():
-            self.message_user(
-                request, f"{number} vote{pluralize(number)} left as is: {message}", messages.WARNING
-            )
-
-
-def _exclude(*, vote_id: int) -> Vote:
-    return votes.exclude(vote_id=vote_id, reason=Vote.Exclusion.ADMINISTRATOR)

@@ -10,9 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from arena import limits
-from arena.admin_parts import ReadOnly
+from arena.admin.parts import ReadOnly
 from arena.models import Spending
-from arena.spending_models import MILLIONTHS
+from arena.models.spending import MILLIONTHS
 
 DAYS = 14
 

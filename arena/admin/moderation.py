@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_post_parameters
 
 from arena import registration
-from arena.admin_parts import KeyForm, ReadOnly
+from arena.admin.parts import KeyForm, ReadOnly
 from arena.models import ModerationCategory, ModerationEvent, ModerationSettings
 from arena.moderation import terms
 
