@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import services
+from tests import emptying, services
 
 PROJECT = Path(__file__).resolve().parent.parent
 # Seconds are never asserted: a busy machine is no fault of the code.
 settings.register_profile("without a deadline", deadline=None)
 settings.load_profile("without a deadline")
+emptying.by_deleting()
 
 
 @pytest.fixture(scope="session")
