@@ -891,9 +891,7 @@ async def test_somebody_elses_battle_is_neither_answered_again_nor_continued(mod
 
 async def test_the_terms_agreed_to_are_stored_with_the_person_and_the_battle(models, page):
     await models("says:One", "says:Two")
-    await page.say(
-        type="turn.submit", prompt="Why?", battle=None, terms=settings.TERMS_VERSION
-    )
+    await page.say(type="turn.submit", prompt="Why?", battle=None, terms=settings.TERMS_VERSION)
     await page.hear_until("battle.ready")
     battle = await Battle.objects.select_related("voter").aget()
     assert battle.consent_version == battle.voter.consent_version == settings.TERMS_VERSION
