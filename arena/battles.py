@@ -473,6 +473,16 @@ def is_orphaned(turn: Turn) -> bool:
     return turn.state == Turn.State.RUNNING and turn.heartbeat_at < _oldest_sign_of_life()
 
 
+def expire(*, older_than: timedelta) -> int:
+    """Battles nobody voted on for so long: they take no vote any more, and name nobody."""
+    waiting = Battle.objects.filter(
+        mode=Battle.Mode.BATTLE,
+        state__in=states.BATTLE.before(Battle.State.EXPIRED),
+        ready_at__lt=timezone.now() - older_than,
+    )
+    return waiting.update(state=Battle.State.EXPIRED)
+
+
 def end_orphaned_turns() -> int:
     """Void the turns whose owner is gone: a killed process leaves none running for ever."""
     ended = 0

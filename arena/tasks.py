@@ -14,6 +14,11 @@ def end_orphaned_turns() -> int:
 
 
 @shared_task
+def expire_battles() -> int:
+    return battles.expire(older_than=timedelta(days=settings.BATTLE_DAYS))
+
+
+@shared_task
 def send_due_probes() -> int:
     return health.send_due_probes()
 

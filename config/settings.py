@@ -205,6 +205,7 @@ CELERY_TASK_ROUTES = {
     "leaderboard.tasks.check_pair_counts": {"queue": "ratings"},
     "leaderboard.tasks.rebuild_categories": {"queue": "ratings"},
     "leaderboard.tasks.run_import": {"queue": "ratings"},
+    "arena.tasks.expire_battles": {"queue": "ratings"},
     "arena.tasks.send_due_probes": {"queue": "probes"},
     "arena.tasks.prune_requests": {"queue": "ratings"},
     "arena.tasks.sweep_uploads": {"queue": "ratings"},
@@ -295,6 +296,11 @@ CELERY_BEAT_SCHEDULE["probe endpoints that are out of battles"] = {
     "schedule": 5.0,
     "options": {"expires": 10},
 }
+CELERY_BEAT_SCHEDULE["expire battles that nobody voted on"] = {
+    "task": "arena.tasks.expire_battles",
+    "schedule": crontab(minute="7"),
+    "options": {"expires": 3600},
+}
 CELERY_BEAT_SCHEDULE["prune the log of upstream requests"] = {
     "task": "arena.tasks.prune_requests",
     "schedule": crontab(hour="4", minute="17"),
@@ -361,6 +367,8 @@ MAX_ANSWER_TOKENS = env.int("MAX_ANSWER_TOKENS", 400 if DEMO else 1_024, validat
 FRAME_INTERVAL = env.float("FRAME_INTERVAL", 0.04, validate=_above_zero)
 # Seconds of text lost at worst by kill -9.
 CHECKPOINT_INTERVAL = env.float("CHECKPOINT_INTERVAL", 0.5, validate=_above_zero)
+# A vote long after the answers were read is no judgement of them.
+BATTLE_DAYS = env.int("BATTLE_DAYS", 7, validate=_positive)
 # A turn without a heartbeat this long has no owner.
 ORPHAN_SECONDS = env.int("ORPHAN_SECONDS", 8, validate=_positive)
 # A deserted answer is cancelled after this long.

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from arena import battles, pairing, states
+from arena import battles, pairing, states, votes
 from arena.battles import Refused
 from arena.models import Answer, Battle, Turn
 from tests import factories
@@ -375,3 +375,20 @@ def test_no_vote_no_names(state):
         battles.reveal(battle_id=battle.pk)
     assert refused.value.code == "wrong_state"
     assert state_of(battle) == state
+
+
+def test_a_battle_that_nobody_voted_on_expires_and_takes_no_vote():
+    now = timezone.now()
+    old = factories.battle(ready_at=now - timedelta(days=8))
+    fresh = factories.battle(ready_at=now - timedelta(days=6))
+    chosen = factories.battle(
+        mode="side_by_side", pair_probability=None, ready_at=now - timedelta(days=8)
+    )
+    voted = factories.battle(state="voted", ready_at=now - timedelta(days=8))
+    assert battles.expire(older_than=timedelta(days=7)) == 1
+    states_now = [Battle.objects.get(pk=one.pk).state for one in (old, fresh, chosen, voted)]
+    assert states_now == ["expired", "ready", "ready", "voted"]
+    with pytest.raises(Refused):
+        votes.cast(battle_id=old.pk, voter=old.voter, choice="a", turn=1)
+    with pytest.raises(Refused):
+        battles.reveal(battle_id=old.pk)
