@@ -1,7 +1,7 @@
 """No byte that a browser gets before the vote tells who is in the battle.
 
-Two hundred battles, or ARENA_BLIND_BATTLES: most by a client that keeps all it is sent, twenty by
-Chromium. The models answer, are slow, fail before and in the middle of their answer, are refused
+Two hundred battles, or ARENA_BLIND_BATTLES: most by a client that keeps all it is sent, twenty, or
+ARENA_BLIND_CHROMIUM, by Chromium. The models answer, are slow, fail before and in the middle of their answer, are refused
 by a filter or cut; battles become ready, void, expired or abandoned, and are looked at again.
 """
 
@@ -26,7 +26,7 @@ from tests.running_site import RunningSite
 
 T = TypeVar("T")
 BATTLES = int(os.environ.get("ARENA_BLIND_BATTLES", "200"))
-IN_CHROMIUM = 20
+IN_CHROMIUM = int(os.environ.get("ARENA_BLIND_CHROMIUM", "20"))
 AT_ONCE = 8
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300 + 2 * BATTLES)]
