@@ -1,8 +1,9 @@
 """No byte that a browser gets before the vote tells who is in the battle.
 
 Two hundred battles, or ARENA_BLIND_BATTLES: most by a client that keeps all it is sent, twenty, or
-ARENA_BLIND_CHROMIUM, by Chromium. The models answer, are slow, fail before and in the middle of their answer, are refused
-by a filter or cut; battles become ready, void, expired or abandoned, and are looked at again.
+ARENA_BLIND_CHROMIUM, by Chromium. The models answer, are slow, fail before and in the middle of
+their answer, are refused by a filter or cut; battles become ready, void, expired or abandoned, and
+are looked at again.
 """
 
 from __future__ import annotations
