@@ -52,7 +52,7 @@ lint: .venv/installed-dev ## style, types, import rules, migrations, deployment 
 	$(BIN)/python -m tests.deployment_check
 
 e2e: .venv/installed-dev ## a real browser against a real running site
-	$(BIN)/python -m pytest -q -m e2e $(T)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m e2e $(T)
 
 faults: .venv/installed-dev ## kill, stop and restart real processes under load
 	$(BIN)/python -m pytest -q -m faults $(T)
