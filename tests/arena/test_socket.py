@@ -272,7 +272,10 @@ async def test_a_side_that_shows_nothing_is_replaced_in_silence(
     assert pair == {"says:Fine", "says:Spare"}
     served = {a.contestant_id for a in await saved()}
     assert served == {battle.contestant_a_id, battle.contestant_b_id}
-    assert {"type", "slot"} == set().union(*(e.keys() for e in of(events, "slot.retrying")))
+    retrying = of(events, "slot.retrying")
+    assert all(event.keys() == {"type", "slot"} for event in retrying)
+    # Between a refusal and the next model lie milliseconds, which a reader may miss.
+    assert retrying or asked == 1
     await generation.shutdown()  # writes the log
     counts = await log_of_requests()
     assert sum(n for (model, _), n in counts.items() if model == script) == asked
