@@ -22,6 +22,7 @@ from arena import (
     networks,
     protocol,
     regenerating,
+    turns,
     voters,
 )
 from arena.battles import Refused, StartedTurn
@@ -94,7 +95,7 @@ class BattleConsumer(AsyncWebsocketConsumer):
                 self._read(live.battle, live.follow(settings.FRAME_INTERVAL))
             case protocol.Stop():
                 if self.battle and not generation.current().stop(self.battle):
-                    await database_sync_to_async(battles.request_stop)(public_id=self.battle)
+                    await database_sync_to_async(turns.request_stop)(public_id=self.battle)
             case protocol.Resume(battle):
                 await database_sync_to_async(self._own)(battle)
                 running = generation.current().find(battle)

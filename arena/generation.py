@@ -12,15 +12,13 @@ import logging
 import random
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.utils import timezone
 
-from arena import battles, breakers, limits, pacing, sources
+from arena import battles, breakers, limits, pacing, sources, turns
 from arena.backends.base import (
     BackendError,
     ChatRequest,
@@ -28,7 +26,6 @@ from arena.backends.base import (
     ErrorKind,
     Finish,
     FinishReason,
-    Message,
     ReasoningDelta,
     TextDelta,
     UpstreamId,
@@ -47,9 +44,18 @@ from arena.failures import (
     rule_for,
 )
 from arena.keys import KeyUnreadable
-from arena.live import Ended, LiveSide, LiveTurn, SideState
+from arena.live import Ended, LiveTurn, SideState
 from arena.models import Answer, Battle, UpstreamRequest
 from arena.moderation.checking import Moderator, record
+from arena.owned_turns import (
+    OwnedSide,
+    OwnedTurn,
+    attempt,
+    cost_of,
+    count_tokens,
+    messages_for,
+    pacing_of,
+)
 from arena.rendering import render
 
 log = logging.getLogger(__name__)
@@ -63,64 +69,6 @@ VOID_REASONS = {
     Then.DECLINED: Battle.VoidReason.DECLINED,
 }
 MAX_UNSAVED_LOG = 1_000  # attempts remembered while the database is away
-
-
-@dataclass(slots=True)
-class OwnedSide:
-    """One side: what readers see, the row it is saved to, and how to ask the model."""
-
-    live: LiveSide
-    shown: LiveSide  # the same where nothing is held back
-    answer: Answer
-    messages: list[Message]
-    saved: int = -1  # characters in the database; -1 before the first checkpoint
-    task: asyncio.Task[None] | None = None
-    charges: list[limits.Charge] = field(default_factory=list)  # of each request
-    swaps: int = 0
-    first_failure: float | None = None  # of this side in this turn, on the loop's clock
-
-    def row(self) -> dict[str, Any] | None:
-        """What a checkpoint has to save, None when nothing is new.
-
-        Only what was shown: pages and other processes read it, and may know no more.
-        """
-        size = len(self.shown.text)
-        if size == self.saved or self.live.state is SideState.FAILED:
-            return None
-        if self.shown.state is SideState.COMPLETE:
-            return None
-        self.saved = size
-        return {"id": self.answer.pk, "state": self.shown.state.value, "text": self.shown.text}
-
-
-@dataclass(slots=True)
-class OwnedTurn:
-    started: StartedTurn
-    live: LiveTurn
-    sides: Mapping[str, OwnedSide]
-    task: asyncio.Task[None] | None = None
-    display: asyncio.Task[None] | None = None  # shows what is held back, at its own pace
-    stopping: bool = False
-    deserted_since: float | None = None
-    void_reason: str = ""  # why a side has given up
-    failed: set[int] = field(default_factory=set)  # models that could not answer
-
-    @property
-    def answered(self) -> bool:
-        """Whether every model has ended, well or not."""
-        return all(side.task is not None and side.task.done() for side in self.sides.values())
-
-    def stop(self) -> None:
-        """Keep what was shown, close the upstream connections."""
-        self.stopping = True
-        for side in self.sides.values():
-            if side.task and not side.task.done():
-                side.task.cancel()
-        self.stop_display()
-
-    def stop_display(self) -> None:
-        if self.display:
-            self.display.cancel()
 
 
 class Generation:
@@ -146,10 +94,10 @@ class Generation:
             prompt=started.turn.prompt,
             images=started.shown,
             slots=started.answers,
-            held=_pacing(started.battle) != pacing.RAW,
+            held=pacing_of(started.battle) != pacing.RAW,
         )
         sides = {
-            slot: OwnedSide(live.sides[slot], live.shown[slot], answer, _messages(started, slot))
+            slot: OwnedSide(live.sides[slot], live.shown[slot], answer, messages_for(started, slot))
             for slot, answer in started.answers.items()
         }
         turn = OwnedTurn(started, live, sides)
@@ -298,7 +246,7 @@ class Generation:
         if side.first_failure is None:
             side.first_failure = asyncio.get_running_loop().time()
         log.warning("%s: %s", answer.contestant, error)
-        request = _attempt(side, error.kind, answer.error_detail)
+        request = attempt(side, error.kind, answer.error_detail)
         answered, self._log = self._log, []  # before this one, as they came
         try:
             await database_sync_to_async(_record)(answered, request, error)
@@ -393,7 +341,7 @@ class Generation:
                         reason = finish
         except asyncio.CancelledError:
             answer.duration_ms = round(1000 * (loop.time() - began))
-            self._log.append(_attempt(side, CANCELLED))
+            self._log.append(attempt(side, CANCELLED))
             raise
         except BackendError as error:
             free = error.kind in FREE_OF_CHARGE and usage == Usage()
@@ -401,9 +349,9 @@ class Generation:
         finally:
             await stream.aclose()
             answer.duration_ms = round(1000 * (loop.time() - began))
-            _count_tokens(side, usage)
+            count_tokens(side, usage)
             side.charges.append(
-                limits.Charge(endpoint.pk, 0 if free else _cost(side, request.max_tokens))
+                limits.Charge(endpoint.pk, 0 if free else cost_of(side, request.max_tokens))
             )
         if reason == FinishReason.CONTENT_FILTER:
             raise BackendError(ErrorKind.CONTENT_FILTER, "finish_reason content_filter")
@@ -411,7 +359,7 @@ class Generation:
             raise BackendError(ErrorKind.EMPTY, "no visible text")
         answer.finish_reason = reason or FinishReason.OTHER
         answer.error_kind = answer.error_detail = ""
-        self._log.append(_attempt(side, ANSWERED))
+        self._log.append(attempt(side, ANSWERED))
         await self._complete(turn, side, CUT_NOTICE if reason == FinishReason.LENGTH else None)
 
     async def _complete(self, turn: OwnedTurn, side: OwnedSide, notice: str | None) -> None:
@@ -440,7 +388,7 @@ class Generation:
         charges = [charge for side in turn.sides.values() for charge in side.charges]
         for pause in (0.2, 0.5, 1, 2, 4, None):
             try:
-                stood = await database_sync_to_async(battles.finish_turn)(
+                stood = await database_sync_to_async(turns.finish)(
                     turn_id=turn.started.turn.pk,
                     answers=answers,
                     void_reason=void,
@@ -460,10 +408,10 @@ class Generation:
         while self._turns or self._log:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), settings.CHECKPOINT_INTERVAL)
-            turns = {turn.started.turn.pk: turn for turn in self._turns.values()}
+            running = {turn.started.turn.pk: turn for turn in self._turns.values()}
             rows = {
                 pk: [row for side in turn.sides.values() if (row := side.row())]
-                for pk, turn in turns.items()
+                for pk, turn in running.items()
             }
             attempts, self._log = self._log, []
             try:
@@ -473,17 +421,17 @@ class Generation:
                 if self._closing.is_set():
                     return  # there is no next one: what is lost is a log
                 self._log = [*attempts, *self._log][-MAX_UNSAVED_LOG:]
-                for turn in turns.values():
+                for turn in running.values():
                     for side in turn.sides.values():
                         side.saved = -1
                 continue
             for pk in checkpoint.stop:
-                turns[pk].stop()
-            self._stop_deserted(turns, checkpoint.watched)
+                running[pk].stop()
+            self._stop_deserted(running, checkpoint.watched)
 
-    def _stop_deserted(self, turns: Mapping[int, OwnedTurn], watched: Collection[int]) -> None:
+    def _stop_deserted(self, running: Mapping[int, OwnedTurn], watched: Collection[int]) -> None:
         now = asyncio.get_running_loop().time()
-        for pk, turn in turns.items():
+        for pk, turn in running.items():
             if turn.live.readers or pk in watched:
                 turn.deserted_since = None
             elif turn.deserted_since is None:
@@ -495,25 +443,20 @@ class Generation:
                     turn.stop()
 
 
-def _pacing(battle: Battle) -> str:
-    """Where names are shown, or one model alone answers, there is nothing to hide."""
-    return battle.pacing if battle.mode == Battle.Mode.BATTLE else pacing.RAW
-
-
 async def _display(turn: OwnedTurn) -> None:
     pace = pacing.Pace(
         rate=settings.PACED_CHARACTERS_PER_SECOND,
         hold=settings.PACED_HOLD_SECONDS,
         patience=settings.PACED_PATIENCE_SECONDS,
     )
-    together = _pacing(turn.started.battle) == pacing.TOGETHER
+    together = pacing_of(turn.started.battle) == pacing.TOGETHER
     await pacing.run(turn.live, pace, together=together)
 
 
 def _save_progress(
     rows: Mapping[int, list[dict[str, Any]]], attempts: list[UpstreamRequest]
-) -> battles.Checkpoint:
-    checkpoint = battles.checkpoint(rows) if rows else battles.Checkpoint(set(), set())
+) -> turns.Checkpoint:
+    checkpoint = turns.checkpoint(rows) if rows else turns.Checkpoint(set(), set())
     if attempts:
         breakers.record(attempts)
     return checkpoint
@@ -522,66 +465,6 @@ def _save_progress(
 def _record(answered: list[UpstreamRequest], failure: UpstreamRequest, error: BackendError) -> None:
     breakers.record(answered)
     breakers.record_failure(failure, error)
-
-
-def _attempt(side: OwnedSide, outcome: str, detail: str = "") -> UpstreamRequest:
-    answer = side.answer
-    return UpstreamRequest(
-        endpoint=answer.contestant.endpoint,
-        contestant=answer.contestant,
-        purpose=UpstreamRequest.Purpose.BATTLE,
-        at=timezone.now(),
-        outcome=outcome,
-        first_token_ms=answer.first_token_ms,
-        duration_ms=answer.duration_ms or 0,
-        output_tokens=answer.output_tokens if outcome == ANSWERED else None,
-        detail=detail,
-    )
-
-
-def _messages(started: StartedTurn, slot: str) -> list[Message]:
-    """What this side is asked: turns are numbered from 1 through the whole conversation."""
-    messages = []
-    images = {number: tuple(sent) for number, sent in started.images.items()}
-    for number, (prompt, answer) in enumerate(started.history[slot], 1):
-        messages += [
-            Message("user", prompt, images.get(number, ())),
-            Message("assistant", answer),
-        ]
-    last = started.turn
-    return [*messages, Message("user", last.prompt, images.get(last.number, ()))]
-
-
-def _count_tokens(side: OwnedSide, usage: Usage) -> None:
-    answer = side.answer
-    images = sum(len(message.images) for message in side.messages)
-    answer.input_tokens = usage.input_tokens or (
-        limits.estimated_tokens(sum(len(message.content) for message in side.messages))
-        + images * limits.TOKENS_OF_AN_IMAGE
-    )
-    answer.output_tokens = usage.output_tokens or limits.estimated_tokens(
-        len(side.live.text) + len(answer.reasoning)
-    )
-    answer.tokens_estimated = not (usage.input_tokens and usage.output_tokens)
-
-
-def _cost(side: OwnedSide, max_tokens: int) -> int:
-    """Of the request just made. Never more than was planned for it, whatever the server reports."""
-    answer = side.answer
-    highest = limits.highest_cost(
-        answer.contestant,
-        texts=[message.content for message in side.messages],
-        images=sum(len(message.images) for message in side.messages),
-        max_tokens=max_tokens,
-    )
-    return min(
-        limits.cost(
-            answer.contestant,
-            input_tokens=answer.input_tokens or 0,
-            output_tokens=answer.output_tokens or 0,
-        ),
-        highest,
-    )
 
 
 _current: tuple[asyncio.AbstractEventLoop, Generation] | None = None

@@ -14,7 +14,7 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import Error as DatabaseError
 
-from arena import attachments, battles, sources
+from arena import attachments, sources, turns
 from arena.battles import notice_of, void_message
 from arena.live import Ended, LiveTurn, ServerEvent, SideState
 from arena.models import Answer, Battle, Turn
@@ -61,11 +61,11 @@ def _copy(turn: Turn, live: LiveTurn) -> None:
 def _refresh(battle: str, live: LiveTurn, watching: bool) -> None:
     turn = _latest_turn(battle)
     if turn.state == Turn.State.RUNNING:
-        if battles.is_orphaned(turn):
-            battles.end_orphaned_turns()
+        if turns.is_orphaned(turn):
+            turns.end_orphaned()
             turn = _latest_turn(battle)
         elif watching:
-            battles.watch(turn_id=turn.pk)
+            turns.watch(turn_id=turn.pk)
     _copy(turn, live)
 
 
@@ -98,9 +98,9 @@ async def _first_look(battle: str) -> Turn:
 
 async def _poll(battle: str, live: LiveTurn) -> None:
     loop = asyncio.get_running_loop()
-    watched = -battles.WATCH_INTERVAL
+    watched = -turns.WATCH_INTERVAL
     while live.ended is None:
-        watching = loop.time() - watched >= battles.WATCH_INTERVAL
+        watching = loop.time() - watched >= turns.WATCH_INTERVAL
         if watching:
             watched = loop.time()
         try:

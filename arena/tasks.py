@@ -5,12 +5,12 @@ from datetime import timedelta
 from celery import shared_task
 from django.conf import settings
 
-from arena import attachments, battles, breakers, health, limits
+from arena import attachments, battles, breakers, health, limits, turns
 
 
 @shared_task
 def end_orphaned_turns() -> int:
-    return battles.end_orphaned_turns()
+    return turns.end_orphaned()
 
 
 @shared_task

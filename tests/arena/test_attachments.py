@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 from PIL import Image
 
-from arena import attachments, battles, chosen, limits, regenerating, shares, states, voters
+from arena import attachments, battles, chosen, limits, regenerating, shares, states, turns, voters
 from arena.backends.base import Image as Sent
 from arena.models import Answer, Attachment, Battle, Contestant, Reservation, Turn
 from arena.refusals import Refused
@@ -70,7 +70,7 @@ def answered(started):
     """The battle with both sides complete."""
     for answer in started.answers.values():
         answer.state, answer.text = Answer.State.COMPLETE, "An image."
-    battles.finish_turn(turn_id=started.turn.pk, answers=list(started.answers.values()))
+    turns.finish(turn_id=started.turn.pk, answers=list(started.answers.values()))
     return started.battle
 
 
@@ -488,7 +488,7 @@ def test_images_of_a_battle_that_came_to_nothing_can_be_sent_again_and_then_go(s
     waits_since(attachment, 600)
     for answer in started.answers.values():
         answer.state, answer.error_kind = Answer.State.FAILED, "connect"
-    battles.finish_turn(
+    turns.finish(
         turn_id=started.turn.pk, answers=list(started.answers.values()), void_reason="failed"
     )
     assert attachments.sweep() == 0
@@ -509,7 +509,7 @@ def test_images_of_a_chosen_conversation_stay_for_another_try(sighted):
     )  # fmt: skip
     answer = started.answers["a"]
     answer.state, answer.error_kind = Answer.State.FAILED, "connect"
-    battles.finish_turn(turn_id=started.turn.pk, answers=[answer], void_reason="failed")
+    turns.finish(turn_id=started.turn.pk, answers=[answer], void_reason="failed")
     again = regenerating.regenerate(battle_id=started.battle.pk)
     assert len(again.images[1]) == 1
 

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from arena import battles, chosen, regenerating, states, votes
+from arena import battles, chosen, regenerating, states, turns, votes
 from arena.battles import Refused
 from arena.models import Answer, Battle, Turn, Vote
 from tests import factories
@@ -83,7 +83,7 @@ class Battles(RuleBasedStateMachine):
 
     @rule(turn=started)
     def stop(self, turn):
-        battles.request_stop(public_id=turn.battle.public_id)
+        turns.request_stop(public_id=turn.battle.public_id)
 
     @rule(turn=started, choice=CHOICE)
     def vote(self, turn, choice):
@@ -114,7 +114,7 @@ class Battles(RuleBasedStateMachine):
     @rule(turn=started, slot=SLOT)
     def a_side_says_something(self, turn, slot):
         row = {"id": turn.answers[slot].pk, "state": "streaming", "text": "Because"}
-        battles.checkpoint({turn.turn.pk: [row]})
+        turns.checkpoint({turn.turn.pk: [row]})
 
     @rule(turn=started, slot=SLOT)
     def a_side_is_replaced(self, turn, slot):
@@ -142,7 +142,7 @@ class Battles(RuleBasedStateMachine):
             answer.state = state
             answer.text = "Because."
             answer.error_kind = "stalled" if state == "failed" else ""
-        battles.finish_turn(turn_id=turn.turn.pk, answers=answers, void_reason=reason)
+        turns.finish(turn_id=turn.turn.pk, answers=answers, void_reason=reason)
 
     # --- death -----------------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ class Battles(RuleBasedStateMachine):
     def the_owner_dies_and_the_sweep_comes(self, turn):
         long_ago = timezone.now() - timedelta(seconds=django_settings.ORPHAN_SECONDS + 1)
         Turn.objects.filter(pk=turn.turn.pk).update(heartbeat_at=long_ago)
-        battles.end_orphaned_turns()
+        turns.end_orphaned()
         assert Turn.objects.get(pk=turn.turn.pk).state != Turn.State.RUNNING
 
     # --- what must hold after every step ---------------------------------------------------------

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from arena import battles, pairing, states, votes
+from arena import battles, pairing, states, turns, votes
 from arena.battles import Refused
 from arena.models import Answer, Battle, Turn
 from tests import factories
@@ -28,7 +28,7 @@ def finished(started, void_reason="", **texts):
     for slot, answer in started.answers.items():
         answer.text = texts.get(slot, f"Because of {slot}.")
         answer.state = Answer.State.COMPLETE
-    return battles.finish_turn(
+    return turns.finish(
         turn_id=started.turn.pk, answers=list(started.answers.values()), void_reason=void_reason
     )
 
@@ -169,11 +169,11 @@ def test_every_reason_has_words_that_name_no_side():
 def test_a_turn_whose_owner_is_gone_becomes_void(two_models, settings):
     started = opened()
     silence(started.turn, settings.ORPHAN_SECONDS + 1)
-    assert battles.end_orphaned_turns() == 1
+    assert turns.end_orphaned() == 1
     battle = Battle.objects.get()
     assert (battle.state, battle.void_reason) == ("void", Battle.VoidReason.INTERRUPTED)
     assert {a.state for a in Answer.objects.all()} == {Answer.State.FAILED}
-    assert battles.end_orphaned_turns() == 0
+    assert turns.end_orphaned() == 0
 
 
 def test_a_battle_with_a_side_that_failed_is_never_ready(two_models):
@@ -181,15 +181,15 @@ def test_a_battle_with_a_side_that_failed_is_never_ready(two_models):
     for answer in started.answers.values():
         answer.state, answer.error_kind = Answer.State.FAILED, "stalled"
     with pytest.raises(states.Forbidden):
-        battles.finish_turn(turn_id=started.turn.pk, answers=list(started.answers.values()))
+        turns.finish(turn_id=started.turn.pk, answers=list(started.answers.values()))
     assert state_of(started.battle) == Battle.State.STREAMING
 
 
 def test_a_turn_that_still_beats_is_left_alone(two_models, settings):
     started = opened()
     silence(started.turn, settings.ORPHAN_SECONDS + 1)
-    battles.checkpoint({started.turn.pk: []})
-    assert battles.end_orphaned_turns() == 0
+    turns.checkpoint({started.turn.pk: []})
+    assert turns.end_orphaned() == 0
     assert state_of(started.battle) == Battle.State.STREAMING
 
 
@@ -197,14 +197,14 @@ def test_a_finished_turn_is_never_an_orphan(two_models, settings):
     started = opened()
     finished(started)
     silence(started.turn, settings.ORPHAN_SECONDS + 1)
-    assert battles.end_orphaned_turns() == 0
+    assert turns.end_orphaned() == 0
     assert state_of(started.battle) == Battle.State.READY
 
 
 def test_what_the_sweep_decided_stands_when_the_owner_comes_back(two_models, settings):
     started = opened()
     silence(started.turn, settings.ORPHAN_SECONDS + 1)
-    battles.end_orphaned_turns()
+    turns.end_orphaned()
     assert finished(started, a="Too late") is False
     assert state_of(started.battle) == Battle.State.VOID
     assert not Answer.objects.filter(text="Too late").exists()
@@ -214,7 +214,7 @@ def test_a_late_checkpoint_changes_nothing(two_models, settings):
     started = opened()
     finished(started, a="The last word")
     row = {"id": started.answers["a"].pk, "state": "streaming", "text": "The la"}
-    battles.checkpoint({started.turn.pk: [row]})
+    turns.checkpoint({started.turn.pk: [row]})
     answer = Answer.objects.get(slot="a")
     assert (answer.text, answer.state) == ("The last word", Answer.State.COMPLETE)
 
@@ -225,22 +225,22 @@ def test_a_late_checkpoint_changes_nothing(two_models, settings):
 def test_a_checkpoint_saves_what_there_is(two_models):
     started = opened()
     row = {"id": started.answers["b"].pk, "state": "streaming", "text": "Half an ans"}
-    assert battles.checkpoint({started.turn.pk: [row]}).stop == set()
+    assert turns.checkpoint({started.turn.pk: [row]}).stop == set()
     assert [a.text for a in Answer.objects.order_by("slot")] == ["", "Half an ans"]
 
 
 def test_a_checkpoint_tells_the_owner_who_asked_to_stop(two_models):
     one, other = opened(), opened()
-    battles.request_stop(public_id=one.battle.public_id)
-    assert battles.checkpoint({one.turn.pk: [], other.turn.pk: []}).stop == {one.turn.pk}
+    turns.request_stop(public_id=one.battle.public_id)
+    assert turns.checkpoint({one.turn.pk: [], other.turn.pk: []}).stop == {one.turn.pk}
 
 
 def test_a_stop_after_the_end_is_not_kept_for_the_next_turn(two_models):
     started = opened()
     finished(started)
-    battles.request_stop(public_id=started.battle.public_id)
+    turns.request_stop(public_id=started.battle.public_id)
     again = battles.take_turn(battle_id=started.battle.pk, prompt="More?")
-    assert battles.checkpoint({again.turn.pk: []}).stop == set()
+    assert turns.checkpoint({again.turn.pk: []}).stop == set()
 
 
 # --- replacing a side --------------------------------------------------------------------------
@@ -318,18 +318,18 @@ def test_models_that_have_spoken_are_not_replaced(two_models):
 
 def test_the_owner_is_told_of_readers_at_other_processes(two_models):
     read, unread = opened(), opened()
-    battles.watch(turn_id=read.turn.pk)
-    checkpoint = battles.checkpoint({read.turn.pk: [], unread.turn.pk: []})
+    turns.watch(turn_id=read.turn.pk)
+    checkpoint = turns.checkpoint({read.turn.pk: [], unread.turn.pk: []})
     assert checkpoint.watched == {read.turn.pk}
-    Turn.objects.update(watched_at=timezone.now() - 2 * battles.WATCHED_FOR)
-    assert battles.checkpoint({read.turn.pk: []}).watched == set()
+    Turn.objects.update(watched_at=timezone.now() - 2 * turns.WATCHED_FOR)
+    assert turns.checkpoint({read.turn.pk: []}).watched == set()
 
 
 def test_the_owner_stops_paying_for_a_turn_that_was_ended_elsewhere(two_models, settings):
     started = opened()
     silence(started.turn, settings.ORPHAN_SECONDS + 1)
-    battles.end_orphaned_turns()
-    assert battles.checkpoint({started.turn.pk: []}).stop == {started.turn.pk}
+    turns.end_orphaned()
+    assert turns.checkpoint({started.turn.pk: []}).stop == {started.turn.pk}
 
 
 # --- skip and reveal ---------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arena import battles, chosen, votes
+from arena import battles, chosen, turns, votes
 from arena.models import Answer, Battle, Vote
 from arena.refusals import Refused
 from tests import factories
@@ -27,7 +27,7 @@ def answered(started):
     for answer in started.answers.values():
         answer.state = Answer.State.COMPLETE
         answer.text = f"Answer {started.turn.number}{answer.slot}"
-    battles.finish_turn(turn_id=started.turn.pk, answers=list(started.answers.values()))
+    turns.finish(turn_id=started.turn.pk, answers=list(started.answers.values()))
     return started.battle
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from arena import battles, limits, networks
+from arena import battles, limits, networks, turns
 from arena.limits import Charge
 from arena.models import (
     Answer,
@@ -51,7 +51,7 @@ def opened(voter=None, network="", prompt="Why?"):
 def finished(started, charges=None, text="Because."):
     for answer in started.answers.values():
         answer.text, answer.state = text, Answer.State.COMPLETE
-    return battles.finish_turn(
+    return turns.finish(
         turn_id=started.turn.pk, answers=list(started.answers.values()), charges=charges
     )
 
@@ -168,7 +168,7 @@ def test_a_turn_whose_process_was_killed_is_settled_by_the_sweep(models):
     started = opened()
     Answer.objects.filter(turn=started.turn, slot="a").update(text="x" * 400, state="streaming")
     Turn.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=1))
-    assert battles.end_orphaned_turns() == 1
+    assert turns.end_orphaned() == 1
     requests, held, spent = spending()
     assert (requests, held) == (2, 0)
     assert spent == 100 * 10 + 2 * 1  # 400 characters said, four heard by each side
@@ -177,7 +177,7 @@ def test_a_turn_whose_process_was_killed_is_settled_by_the_sweep(models):
 def test_a_process_that_was_taken_for_dead_has_the_last_word_on_what_it_used(models):
     started = opened()
     Turn.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=1))
-    battles.end_orphaned_turns()
+    turns.end_orphaned()
     assert not finished(started, charged(started, 111, 222))
     assert spending() == (2, 0, 333)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arena import battles, regenerating
+from arena import battles, regenerating, turns
 from arena.models import Answer, Battle, Turn
 from arena.refusals import Refused
 from tests import factories
@@ -17,7 +17,7 @@ def finished(started, void_reason="", **states):
         answer.state = states.get(answer.slot, Answer.State.COMPLETE)
         answer.error_kind = "stalled" if answer.state == Answer.State.FAILED else ""
         answer.text = f"Second {answer.slot}"
-    battles.finish_turn(
+    turns.finish(
         turn_id=started.turn.pk, answers=list(started.answers.values()), void_reason=void_reason
     )
 

@@ -13,7 +13,7 @@ from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import RequestFactory
 
-from arena import generation, mirror, voters
+from arena import generation, mirror, turns, voters
 from arena.consumers import BattleConsumer
 from arena.models import Answer, Battle, Breaker, Contestant, Endpoint, Turn, UpstreamRequest
 from tests import factories
@@ -693,13 +693,11 @@ async def test_an_orphaned_turn_becomes_void(quick):
 
     from django.utils import timezone
 
-    from arena import battles
-
     def check():
         lost = factories.battle(state=Battle.State.STREAMING)
         alive = factories.battle(state=Battle.State.STREAMING)
         Turn.objects.filter(battle=lost).update(heartbeat_at=timezone.now() - timedelta(minutes=1))
-        assert battles.end_orphaned_turns() == 1
+        assert turns.end_orphaned() == 1
         lost.refresh_from_db()
         alive.refresh_from_db()
         assert (lost.state, lost.void_reason) == ("void", "interrupted")
