@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
-from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from environs import Env, validate
 
-from config import checked, keyfile
+from config import checked, keyfile, schedule
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -195,134 +194,11 @@ CELERY_TASK_ACKS_LATE = CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # nobody sends any; one connection less to stall
-CELERY_TASK_DEFAULT_QUEUE = "votes"
-CELERY_TASK_ROUTES = {
-    "leaderboard.tasks.publish_snapshots": {"queue": "ratings"},
-    "leaderboard.tasks.refresh_pair_needs": {"queue": "ratings"},
-    "leaderboard.tasks.refresh_reliability": {"queue": "ratings"},
-    "leaderboard.tasks.publish_slow_snapshots": {"queue": "ratings"},
-    "leaderboard.tasks.prune_snapshots": {"queue": "ratings"},
-    "leaderboard.tasks.check_pair_counts": {"queue": "ratings"},
-    "leaderboard.tasks.rebuild_categories": {"queue": "ratings"},
-    "leaderboard.tasks.run_import": {"queue": "ratings"},
-    "arena.tasks.expire_battles": {"queue": "ratings"},
-    "arena.tasks.send_due_probes": {"queue": "probes"},
-    "arena.tasks.prune_requests": {"queue": "ratings"},
-    "arena.tasks.sweep_uploads": {"queue": "ratings"},
-    "arena.tasks.prune_spending": {"queue": "ratings"},
-    "evaluation.tasks.work_on": {"queue": "evaluation"},
-    # evaluation.tasks.sweep stays among the short ones: behind shards of a minute each it would
-    # expire unread, and what a dead worker held would wait until the others have nothing to do.
-    "evaluation.tasks.prune_responses": {"queue": "evaluation"},
-    "evaluation.tasks.check_code": {"queue": "sandbox"},
-    "evaluation.tasks.report_sandbox": {"queue": "sandbox"},
-}
+CELERY_TASK_DEFAULT_QUEUE = schedule.DEFAULT_QUEUE
+CELERY_TASK_ROUTES = schedule.ROUTES
 # Seconds between two looks at whether the ratings have changed.
 SNAPSHOT_INTERVAL = env.float("SNAPSHOT_INTERVAL", 3.0 if DEMO else 300.0, validate=_above_zero)
-# Messages carry no data: a late one is worthless, a lost one is followed by another.
-CELERY_BEAT_SCHEDULE = {
-    "settle votes": {
-        "task": "leaderboard.tasks.settle_votes",
-        "schedule": 1.0,
-        "options": {"expires": 5},
-    },
-    "publish snapshots": {
-        "task": "leaderboard.tasks.publish_snapshots",
-        "schedule": SNAPSHOT_INTERVAL,
-        "options": {"expires": max(5.0, SNAPSHOT_INTERVAL)},
-    },
-    "publish the snapshots that read every vote": {
-        "task": "leaderboard.tasks.publish_slow_snapshots",
-        "schedule": 10 * SNAPSHOT_INTERVAL,
-        "options": {"expires": 10 * SNAPSHOT_INTERVAL},
-    },
-    "prune snapshots": {
-        "task": "leaderboard.tasks.prune_snapshots",
-        "schedule": crontab(hour="3", minute="47"),
-        "options": {"expires": 3600},
-    },
-    "end orphaned turns": {
-        "task": "arena.tasks.end_orphaned_turns",
-        "schedule": 3.0,
-        "options": {"expires": 5},
-    },
-    # Looks at one small table; work is there only after a category has got another rule.
-    "rebuild stale categories": {
-        "task": "leaderboard.tasks.rebuild_categories",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "check the pair counts": {
-        "task": "leaderboard.tasks.check_pair_counts",
-        "schedule": crontab(hour="3", minute="17"),
-        "options": {"expires": 3600},
-    },
-}
-# Needs move slowly, and with them a count of all votes is read.
-CELERY_BEAT_SCHEDULE["tell the sampler what the ratings need"] = {
-    "task": "leaderboard.tasks.refresh_pair_needs",
-    "schedule": 10.0 if DEMO else 60.0,
-    "options": {"expires": 60},
-}
-# Reads the requests of a week; whoever looks at the board sees no difference within minutes.
-CELERY_BEAT_SCHEDULE["sum up how reliably models answer"] = {
-    "task": "leaderboard.tasks.refresh_reliability",
-    "schedule": 30.0 if DEMO else 300.0,
-    "options": {"expires": 300},
-}
-CELERY_BEAT_SCHEDULE["import votes that the staff asked for"] = {
-    "task": "leaderboard.tasks.run_import",
-    "schedule": 3.0,
-    "options": {"expires": 5},
-}
-CELERY_BEAT_SCHEDULE["add up who was drawn lately"] = {
-    "task": "leaderboard.tasks.add_up_sampling_lately",
-    "schedule": 60.0 if DEMO else 900.0,
-    "options": {"expires": 60},
-}
-CELERY_BEAT_SCHEDULE["add up who was drawn"] = {
-    "task": "leaderboard.tasks.add_up_sampling",
-    "schedule": crontab(hour="2", minute="47"),
-    "options": {"expires": 3600},
-}
-CELERY_BEAT_SCHEDULE["send benchmark runs to work"] = {
-    "task": "evaluation.tasks.sweep",
-    "schedule": 3.0 if DEMO else 15.0,
-    "options": {"expires": 15},
-}
-# Looks at one small table; work is there only while a breaker is open.
-CELERY_BEAT_SCHEDULE["probe endpoints that are out of battles"] = {
-    "task": "arena.tasks.send_due_probes",
-    "schedule": 5.0,
-    "options": {"expires": 10},
-}
-CELERY_BEAT_SCHEDULE["expire battles that nobody voted on"] = {
-    "task": "arena.tasks.expire_battles",
-    "schedule": crontab(minute="7"),
-    "options": {"expires": 3600},
-}
-CELERY_BEAT_SCHEDULE["prune the log of upstream requests"] = {
-    "task": "arena.tasks.prune_requests",
-    "schedule": crontab(hour="4", minute="17"),
-    "options": {"expires": 3600},
-}
-CELERY_BEAT_SCHEDULE["forget old answers to benchmarks"] = {
-    "task": "evaluation.tasks.prune_responses",
-    "schedule": crontab(hour="4", minute="37"),
-    "options": {"expires": 3600},
-}
-# Soon after midnight UTC: what networks asked the day before is forgotten with the salt they were
-# hashed with.
-CELERY_BEAT_SCHEDULE["forget yesterday's networks"] = {
-    "task": "arena.tasks.prune_spending",
-    "schedule": 900.0,
-    "options": {"expires": 900},
-}
-CELERY_BEAT_SCHEDULE["delete images that were not sent"] = {
-    "task": "arena.tasks.sweep_uploads",
-    "schedule": 600.0,
-    "options": {"expires": 600},
-}
+CELERY_BEAT_SCHEDULE = schedule.beat(snapshot_interval=SNAPSHOT_INTERVAL, demo=DEMO)
 # In memory: no entry needs to be remembered across a start, and beat needs no disk.
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 # Work waiting this long means that no worker is alive, whatever their processes say. A worker
