@@ -18,39 +18,22 @@ from django.db import transaction
 from django.utils import timezone
 
 from arena.models import Contestant
-from evaluation.definitions import dumped
-from evaluation.definitions.definition import (
-    DatasetRef,
-    Filter,
-    Generation,
-    Metric,
-    as_json,
-    from_json,
-    spec_hash,
-)
 from evaluation.definitions.definition import TaskDefinition as Definition
-from evaluation.formats import inspect_log, lm_eval, lm_eval_folder, rows
+from evaluation.definitions.definition import from_json
+from evaluation.exchange.places import dataset_of, definition_of, registered
+from evaluation.exchange.reading import LARGEST, read
+from evaluation.exchange.writing import Writer, flags_in
 from evaluation.formats.items import BadRow, Unreadable, canonical_json, version_of
-from evaluation.formats.measured import (
-    MeasuredSample,
-    MeasuredTask,
-    MeasuredValue,
-    Verdict,
-)
+from evaluation.formats.measured import MeasuredSample, MeasuredTask, MeasuredValue, Verdict
 from evaluation.importing import ImportRefused
-from evaluation.models import Dataset, Item, Run, Sample, Score, TaskDefinition
-from evaluation.running.runs import IMPORTED, WRITE_BATCH
-from evaluation.scorers import Flag, Response
+from evaluation.models import Run, TaskDefinition
+from evaluation.running.runs import WRITE_BATCH
 from evaluation.scorers import Score as Scored
-from evaluation.scorers.score import flags_of
 from evaluation.scoring import MetricScore, ScoredResponse, summarise
 
 AS_GIVEN = "as given"  # the method of an estimate that the source made, not this site
-UNTOLD = "untold"  # in the metadata of a task of which little more than the name is known
-LARGEST = 1e12  # score; whatever is larger has not been one
 CLOSE = 1e-6  # of two means of the same scores
 NORMAL = 1.959964  # standard errors on either side of 95 %
-CHUNK = 500  # hashes in one query
 
 # Phase, lines so far, and of all where that is known.
 OnProgress = Callable[[str, int, int | None], object]
@@ -98,38 +81,6 @@ def import_results(
         ]
 
 
-def read(path: Path) -> list[MeasuredTask]:
-    """Raises ImportRefused for what is neither program's file."""
-    try:
-        document = rows.json_document(path)
-        if inspect_log.is_log(document):
-            found = [inspect_log.read(document, path.name)]
-        elif lm_eval.is_results(document):
-            found = lm_eval_folder.read(path, document)
-        else:
-            raise Unreadable(
-                "neither a results file of lm-evaluation-harness nor a log of inspect-ai as JSON"
-            )
-    except Unreadable as error:
-        raise ImportRefused(f"{path.name}: {error}") from None
-    found = [one for one in found if one.values]
-    if not found:
-        raise ImportRefused(f"{path.name} holds no score")
-    for value in (value for one in found for value in one.values):
-        if abs(value.value) > LARGEST:
-            raise ImportRefused(f"{path.name}: {value.value:g} is no score of {value.metric}")
-    return found
-
-
-def is_results_file(path: Path) -> bool:
-    """Whether a file in a folder is worth reading: by its content, and quickly refused by it."""
-    try:
-        document = rows.json_document(path)
-    except Unreadable:
-        return path.name.startswith("results")  # so that a damaged one is named
-    return lm_eval.is_results(document) or inspect_log.is_log(document)
-
-
 def _contestant(wanted: str, create: bool, file: str) -> Contestant:
     found = Contestant.objects.filter(name=wanted) or Contestant.objects.filter(slug=wanted)
     contestant = found.first()
@@ -174,9 +125,9 @@ class _Import:
     def store(self, contestant: Contestant) -> Imported:
         one = self._one
         survey = self._survey() if one.samples else _Survey()
-        dataset, new_items = self._dataset(survey)
-        definition, renamed = self._definition(dataset)
-        task = _task(definition, one)
+        dataset, new_items = dataset_of(one, list(survey.hashes), public=self._public)
+        definition, renamed = definition_of(one, dataset, file=self._file)
+        task = registered(definition, one)
         definition = from_json(task.spec)
         results = self._results(definition, survey, renamed)
         run = Run(
@@ -270,81 +221,13 @@ class _Import:
         self, sample: MeasuredSample, given: Verdict, equal: dict[tuple[object, ...], MetricScore]
     ) -> MetricScore:
         """Equal ones are one object: most of a large file's are."""
-        flags = _flags(sample, given.unparsed)
+        flags = flags_in(sample, given.unparsed)
         key = (given.metric, given.value, flags)
         if key not in equal:
             equal[key] = MetricScore(given.metric, self._scorer, Scored(given.value, None, flags))
         return equal[key]
 
-    # --- where it belongs -----------------------------------------------------------------------
-
-    def _dataset(self, survey: _Survey) -> tuple[Dataset, bool]:
-        """The dataset that holds all the items, so that runs are compared on them, or a new one.
-
-        What an earlier import of this task has used goes first: then both stand in one column.
-        """
-        one, hashes = self._one, list(survey.hashes)
-        if hashes:
-            used = set(
-                Run.objects.filter(task__slug=one.task)
-                .exclude(source="")
-                .values_list("dataset_id", flat=True)
-            )
-            holding = Dataset.objects.filter(items__hash=hashes[0]).order_by("-id")
-            sizes = {found: found.items.count() for found in holding}
-            for found in sorted(sizes, key=lambda d: (d.pk not in used, sizes[d])):
-                if _holds(found, hashes):
-                    return found, False
-        return Dataset.objects.get_or_create(
-            name=one.dataset[:100] or one.task,
-            split=one.split[:50],
-            version=version_of(hashes),
-            defaults={
-                "format": one.source[:30],
-                "public": self._public and not one.private_items,
-            },
-        )
-
-    def _definition(self, dataset: Dataset) -> tuple[Definition, dict[str, str]]:
-        """The task as far as the file tells it, and its metrics' names here by those there."""
-        one = self._one
-        ref = DatasetRef(dataset.name, dataset.split)
-        told = dumped.from_dump(one.config, task=one.task, version=one.version, dataset=ref)
-        names: dict[str, str] = {}
-        if told is not None:
-            listed = one.config.get("metric_list") or ()
-            named = [str(given.get("metric")) for given in listed if isinstance(given, dict)]
-            names = dict(zip(named, (one.metric for one in told.metrics), strict=False))
-        renamed = {value.metric: _renamed(value.metric, names) for value in one.values}
-        own = _own_definition(one.task)
-        there = list(renamed.values())
-        wanted = [own.primary if own else "", renamed.get(one.primary, one.primary)]
-        primary = next((name for name in wanted if name in there), there[0])
-        if any(len(name) > 120 for name in there):
-            raise ImportRefused(f"{self._file}: a metric's name is longer than 120 characters")
-        publish = own.publish if own and own.primary == primary else None
-        if told is not None:
-            publish = told.publish or publish
-            return dataclasses.replace(told, primary=primary, publish=publish), renamed
-        return (
-            Definition(
-                task=one.task,
-                task_version=one.version or "1",
-                dataset=ref,
-                doc_to_text="",
-                doc_to_target="",
-                generation=Generation(until=()),
-                filters=tuple(Filter(name, ()) for name in _distinct(there, 0)),
-                metrics=tuple(
-                    Metric(name, higher_is_better=_better(one.values, name))
-                    for name in _distinct(there, 1)
-                ),
-                primary=primary,
-                publish=publish,
-                metadata={UNTOLD: True, **({"version": one.version} if one.version else {})},
-            ),
-            renamed,
-        )
+    # --- whether it is here ---------------------------------------------------------------------
 
     def _fingerprint(self, task: TaskDefinition, survey: _Survey) -> str:
         """Of everything that the scores of two models must share to be compared."""
@@ -455,7 +338,7 @@ class _Import:
     # --- the second reading ---------------------------------------------------------------------
 
     def _write(self, run: Run, survey: _Survey, renamed: dict[str, str], new_items: bool) -> None:
-        writer = _Writer(run, self._scorer, renamed, new_items)
+        writer = Writer(run, self._scorer, renamed, new_items)
         batch: list[MeasuredSample] = []
         for sample in self._lines("storing"):
             owner = survey.hashes.get(sample.hash)
@@ -470,146 +353,9 @@ class _Import:
         writer.write(batch)
 
 
-class _Writer:
-    """Samples in batches: their items where these are new, their rows, their scores."""
-
-    def __init__(self, run: Run, scorer: str, renamed: dict[str, str], new_items: bool) -> None:
-        self._run = run
-        self._scorer = scorer
-        self._renamed = renamed
-        self._new_items = new_items
-        self._items: dict[str, int] = (
-            {} if new_items else dict(run.dataset.items.values_list("hash", "pk"))
-        )
-        self._rows: dict[tuple[str, int], int] = {}
-
-    def write(self, batch: Sequence[MeasuredSample]) -> None:
-        if self._new_items:
-            self._write_items(batch)
-        first: dict[
-            tuple[str, int], MeasuredSample
-        ] = {}  # of each item and epoch: other lines are other filters' verdicts on it
-        for sample in batch:
-            if (sample.hash, sample.epoch) not in self._rows:
-                first.setdefault((sample.hash, sample.epoch), sample)
-        made = [row for sample in first.values() for row in self._sample_rows(sample)]
-        Sample.objects.bulk_create([row for _, row in made], batch_size=WRITE_BATCH)
-        self._rows |= {key: row.pk for key, row in made}
-        Score.objects.bulk_create(
-            [
-                Score(
-                    sample_id=self._rows[sample.hash, sample.epoch],
-                    scorer=self._scorer,
-                    metric=self._renamed.get(verdict.metric, verdict.metric)[:120],
-                    value=verdict.value,
-                    answer=verdict.answer,
-                    flags=sorted(_flags(sample, verdict.unparsed)),
-                )
-                for sample in batch
-                for verdict in sample.verdicts
-            ],
-            batch_size=WRITE_BATCH,
-        )
-
-    def _write_items(self, batch: Sequence[MeasuredSample]) -> None:
-        new: dict[str, MeasuredSample] = {}
-        for sample in batch:
-            if sample.hash not in self._items:
-                new.setdefault(sample.hash, sample)
-        made = [
-            Item(
-                dataset=self._run.dataset,
-                position=len(self._items) + place,
-                external_id=sample.id,
-                hash=key,
-                fields=sample.fields,
-            )
-            for place, (key, sample) in enumerate(new.items())
-        ]
-        Item.objects.bulk_create(made, batch_size=WRITE_BATCH)
-        self._items |= {item.hash: item.pk for item in made}
-
-    def _sample_rows(self, sample: MeasuredSample) -> Iterator[tuple[tuple[str, int], Sample]]:
-        texts = sample.responses or ("",)
-        reasons = sample.finish_reasons or ("",) * len(texts)
-        for epoch, (text, reason) in enumerate(zip(texts, reasons, strict=True), sample.epoch):
-            yield (
-                (sample.hash, epoch),
-                Sample(
-                    run=self._run,
-                    item_id=self._items[sample.hash],
-                    epoch=epoch,
-                    state=Sample.State.ERROR if sample.error else Sample.State.DONE,
-                    messages=list(sample.messages),
-                    response=text,
-                    finish_reason=reason,
-                    prompt_tokens=sample.prompt_tokens,
-                    completion_tokens=sample.completion_tokens,
-                    latency=sample.latency,
-                    error_kind="elsewhere" if sample.error else "",
-                    error_detail=sample.error,
-                ),
-            )
-
-
-def _flags(sample: MeasuredSample, unparsed: bool) -> frozenset[Flag]:
-    text = sample.responses[0] if sample.responses else ""
-    reason = sample.finish_reasons[0] if sample.finish_reasons else ""
-    found = flags_of(Response(text, reason or None))
-    return found | {Flag.UNPARSED} if unparsed else found
-
-
 def _values_of(run: Run) -> dict[str, float]:
     return {
         metric: round(one["value"], 9)
         for metric, one in run.results.items()
         if one.get("value") is not None
     }
-
-
-def _holds(dataset: Dataset, hashes: Sequence[str]) -> bool:
-    return all(
-        dataset.items.filter(hash__in=chunk).count() == len(chunk)
-        for chunk in (hashes[at : at + CHUNK] for at in range(0, len(hashes), CHUNK))
-    )
-
-
-def _own_definition(slug: str) -> Definition | None:
-    """The newest task of that name that this site can run itself."""
-    found = TaskDefinition.objects.filter(slug=slug).exclude(IMPORTED).order_by("-id").first()
-    return from_json(found.spec) if found else None
-
-
-def _task(definition: Definition, one: MeasuredTask) -> TaskDefinition:
-    """The task as it was run there: marked, so that nobody runs what may be half a definition."""
-    marked = {**definition.metadata, "imported_from": one.source}
-    for row in TaskDefinition.objects.filter(slug=definition.task).order_by("id"):
-        version = row.task_version
-        if spec_hash(dataclasses.replace(definition, task_version=version)) == row.spec_sha256:
-            return row
-    label = f"{one.version or '1'} ({one.source})"[:50]
-    if TaskDefinition.objects.filter(slug=definition.task, task_version=label).exists():
-        label = f"{label[:41]} {spec_hash(definition)[:8]}"
-    stored = dataclasses.replace(definition, task_version=label, metadata=marked)
-    return TaskDefinition.objects.create(
-        slug=stored.task,
-        task_version=label,
-        spec=as_json(stored),
-        spec_sha256=spec_hash(stored),
-    )
-
-
-def _renamed(metric: str, names: dict[str, str]) -> str:
-    one, _, name = metric.rpartition("/")
-    return f"{one}/{names.get(name, name)}"
-
-
-def _distinct(metrics: Sequence[str], part: int) -> list[str]:
-    """The filters (0) or the metrics (1) among "<filter>/<metric>", each once."""
-    return list(dict.fromkeys(metric.rpartition("/")[::2][part] for metric in metrics))
-
-
-def _better(values: Sequence[MeasuredValue], name: str) -> bool:
-    return all(
-        value.higher_is_better for value in values if value.metric.rpartition("/")[2] == name
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evaluation.definitions.definition import TaskDefinition as Definition
 from evaluation.definitions.definition import from_json
-from evaluation.exchange.importing import UNTOLD
+from evaluation.exchange.places import UNTOLD
 from evaluation.formats.items import Item
 from evaluation.models import Run, Sample
 from evaluation.refusals import Refused

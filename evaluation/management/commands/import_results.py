@@ -11,12 +11,8 @@ from typing import Any
 from django.core.management import BaseCommand, CommandError
 from tqdm import tqdm
 
-from evaluation.exchange.importing import (
-    Imported,
-    OnProgress,
-    import_results,
-    is_results_file,
-)
+from evaluation.exchange.importing import Imported, OnProgress, import_results
+from evaluation.exchange.reading import is_results_file
 from evaluation.importing import ImportRefused
 
 
