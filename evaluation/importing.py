@@ -9,7 +9,7 @@ from pathlib import Path
 from django.db import transaction
 
 from evaluation.benchmarks import official_tasks, shipped
-from evaluation.definitions import parsing
+from evaluation.definitions import loading, parsing
 from evaluation.definitions.definition import DatasetRef, as_json, spec_hash
 from evaluation.definitions.definition import TaskDefinition as Definition
 from evaluation.definitions.problems import InvalidTask
@@ -133,7 +133,7 @@ def read_task(path: Path, *, dataset: DatasetRef | None = None) -> Definition:
         return (path.parent / name).read_text(encoding="utf-8")
 
     try:
-        loaded = parsing.load(path.read_text(encoding="utf-8"), include=include)
+        loaded = loading.load(path.read_text(encoding="utf-8"), include=include)
         return parsing.build(loaded, dataset=None if "dataset" in loaded else dataset)
     except (InvalidTask, OSError, UnicodeDecodeError) as error:
         raise ImportRefused(f"{path.name}: {error}") from None

@@ -1,4 +1,4 @@
-"""YAML in, a TaskDefinition out, or every problem of the file with the key it is at.
+"""What a task file says, as a TaskDefinition, or every problem of it with the key it is at.
 
 The keys are lm-evaluation-harness's (docs/task_guide.md and version 0.4.13's behaviour) with a few
 of our own: dataset, system_instruction, epochs, epoch_reducer, primary, max_error_rate, publish,
@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import PurePosixPath
+from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from evaluation.definitions import templates
+from evaluation.definitions.contradictions import JUDGED, contradictions, scores_of
 from evaluation.definitions.definition import (
     NO_FILTER,
     OUTPUT_TYPES,
@@ -28,17 +26,16 @@ from evaluation.definitions.definition import (
     Publish,
     TaskDefinition,
 )
+from evaluation.definitions.loading import Include, load
 from evaluation.definitions.problems import InvalidTask, Problem
-from evaluation.definitions.sections import Section, is_json
+from evaluation.definitions.sections import Section
 from evaluation.scorers import filters, scorer
 
-MAX_FILE = 256 << 10  # characters of a task file
-MAX_INCLUDES = 8
 MAX_FEWSHOT = 100
 MAX_EPOCHS = 1_000
 MAX_TOKENS = 1_000_000
-
 _SLUG = re.compile(r"[A-Za-z0-9][\w.:/-]{0,99}")
+
 # lm-evaluation-harness's names of the same scorers.
 _METRICS = {"acc": "multiple_choice", "f1": "token_f1"}
 _LIKELIHOOD_METRICS = (
@@ -54,10 +51,8 @@ _LIKELIHOOD_METRICS = (
 )
 _AGGREGATIONS = ("mean",)
 _TOKEN_LIMITS = ("max_gen_toks", "max_tokens", "max_new_tokens")  # one thing, by three names
-_JUDGED = ("judge_single", "judge_pairwise")
 _POLICIES = ("mt-bench", "arena-hard")  # those of scorers.judge.outcome
-_WITHOUT_TARGET = (*_JUDGED, "code", "needle")  # their scorers read other fields
-
+_WITHOUT_TARGET = (*JUDGED, "code", "needle")  # their scorers read other fields
 _LIKELIHOODS = (
     "compares log-likelihoods, which chat endpoints do not give: use generate_until or "
     "multiple_choice"
@@ -74,6 +69,7 @@ _REFUSED = {
     "task_list": "a list of tasks is not a task: import its tasks one by one",
     "aggregate_metric_list": "a group of tasks is not a task: import its tasks one by one",
 }
+
 # They say nothing about what is asked or how it is scored.
 _IGNORED = (
     "tag",
@@ -88,9 +84,6 @@ _IGNORED = (
     "test_split",
 )
 
-# The text of an included file by its name; KeyError if there is none.
-Include = Callable[[str], str]
-
 
 def parse(
     text: str, *, dataset: DatasetRef | None = None, include: Include | None = None
@@ -102,111 +95,6 @@ def parse(
     Raises InvalidTask.
     """
     return build(load(text, include=include), dataset=dataset)
-
-
-def load(text: str, *, include: Include | None = None) -> dict[str, Any]:
-    """The mapping in a task file, with what it includes. Raises InvalidTask."""
-    return _load(text, include, ())
-
-
-def _load(text: str, include: Include | None, within: tuple[str, ...]) -> dict[str, Any]:
-    if len(text) > MAX_FILE:
-        raise InvalidTask([Problem("", f"a task file has at most {MAX_FILE} characters")])
-    try:
-        loaded = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise InvalidTask([Problem("", f"{line}{error.problem}")]) from None
-    except RecursionError:
-        raise InvalidTask([Problem("", "not YAML: nested too deeply")]) from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise InvalidTask([Problem("", f"not YAML: {error}")]) from None
-    if not isinstance(loaded, dict):
-        raise InvalidTask([Problem("", "not a mapping of keys to values")])
-    if problems := list(_unusable(loaded, "")):
-        raise InvalidTask(problems)
-    named = loaded.pop("include", None)
-    if named is None:
-        return loaded
-    merged: dict[str, Any] = {}
-    for name in named if isinstance(named, list) else [named]:
-        merged |= _included(name, include, within)
-    return merged | loaded  # what the file itself says wins
-
-
-def _included(name: Any, include: Include | None, within: tuple[str, ...]) -> dict[str, Any]:
-    def refused(reason: str) -> InvalidTask:
-        return InvalidTask([Problem("include", reason)])
-
-    if not isinstance(name, str):
-        raise refused("not the name of a file")
-    if include is None:
-        raise refused(f"{name} has to be given together with the task file")
-    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-        raise refused(f"{name} lies outside the folder of the task file")
-    if name in within or len(within) >= MAX_INCLUDES:
-        raise refused(f"{name} includes itself, or {MAX_INCLUDES} files deep")
-    try:
-        text = include(name)
-    except KeyError:
-        raise refused(f"{name} has to be given together with the task file") from None
-    return _load(text, include, (*within, name))
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without functions, aliases or repeated keys."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            loader: Any = self  # the stubs leave this method untyped
-            mark = loader.peek_event().start_mark
-            # A file of a few hundred bytes can name billions of values with them.
-            raise yaml.MarkedYAMLError(problem="aliases (*name) are not used", problem_mark=mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen = set()
-        for key, _ in node.value:
-            if key.tag == "tag:yaml.org,2002:str" and key.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key.value!r} occurs twice", problem_mark=key.start_mark
-                )
-            seen.add(key.value if isinstance(key.value, str) else None)
-        return super().construct_mapping(node, deep)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Tagged:
-    """A value with a tag of its own, `!function` above all; refused where its key is known."""
-
-    tag: str
-    value: str
-
-    def __str__(self) -> str:
-        return f"{self.tag} {self.value}".strip()
-
-
-def _tagged(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
-    return _Tagged(f"!{suffix}", node.value if isinstance(node, yaml.ScalarNode) else "")
-
-
-yaml.add_multi_constructor("!", _tagged, Loader=_Loader)
-
-
-def _unusable(value: Any, key: str) -> Iterator[Problem]:
-    """The values that are no texts, numbers, lists or mappings, with their keys."""
-    if isinstance(value, _Tagged):
-        yield Problem(key, f"{value} runs Python, which is not done here")
-    elif isinstance(value, dict):
-        for name, one in value.items():
-            if not isinstance(name, str):  # `on` and `no` are true and false to YAML
-                yield Problem(key, f"the key {name} is not a text")
-            yield from _unusable(one, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, list):
-        for number, one in enumerate(value):
-            yield from _unusable(one, f"{key}[{number}]")
-    elif not is_json(value):
-        yield Problem(key, f"{type(value).__name__} values are not used")
 
 
 def build(loaded: Mapping[str, Any], *, dataset: DatasetRef | None = None) -> TaskDefinition:
@@ -249,7 +137,7 @@ def build(loaded: Mapping[str, Any], *, dataset: DatasetRef | None = None) -> Ta
     for key in _IGNORED:
         section.take(key)
     section.finish()
-    problems += _contradictions(definition)
+    problems += contradictions(definition)
     if problems:
         raise InvalidTask(dict.fromkeys(problems))
     return _with_primary(definition)
@@ -462,9 +350,9 @@ def _judge(section: Section, output_type: str) -> dict[str, Any]:
     """With its defaults written out, as they are part of what is hashed."""
     given = section.peek("judge") is not None
     inner = section.section("judge")
-    if output_type not in _JUDGED:
+    if output_type not in JUDGED:
         if given:
-            section.problem("judge", f"only in tasks of the kinds {' and '.join(_JUDGED)}")
+            section.problem("judge", f"only in tasks of the kinds {' and '.join(JUDGED)}")
         return {}
     if output_type == "judge_single":
         for key in ("baseline", "policy"):
@@ -499,79 +387,10 @@ def _publish(section: Section) -> Publish | None:
     return publish
 
 
-def _contradictions(definition: TaskDefinition) -> list[Problem]:
-    """What is wrong with the keys together, each being right alone."""
-    problems = []
-    fewshot, dataset = definition.fewshot, definition.dataset
-    if definition.num_fewshot and dataset.fewshot_split is None and fewshot.samples is None:
-        problems.append(
-            Problem("num_fewshot", "wants examples, and neither fewshot_split nor samples is given")
-        )
-    if fewshot.samples is not None and definition.num_fewshot > len(fewshot.samples):
-        problems.append(
-            Problem("num_fewshot", f"there are only {len(fewshot.samples)} samples to choose from")
-        )
-    if definition.output_type == "multiple_choice" and definition.doc_to_choice is None:
-        problems.append(Problem("doc_to_choice", "missing: the answers to choose from"))
-    if definition.output_type in _JUDGED:
-        problems += _not_judged(definition)
-    if definition.output_type == "code":
-        problems += _not_runnable(definition)
-    if definition.output_type == "needle" and not definition.needle:
-        problems.append(Problem("needle", "missing: lengths, depths and seeds of the grid"))
-    reducer = definition.epoch_reducer
-    passes = re.fullmatch(r"pass@(\d{1,4})", reducer)
-    if reducer not in ("mean", "majority") and not passes:
-        problems.append(Problem("epoch_reducer", f"{reducer!r} is none of mean, majority, pass@k"))
-    if passes and not 1 <= int(passes[1]) <= definition.epochs:
-        problems.append(
-            Problem("epoch_reducer", f"{reducer} needs at least {passes[1]} epochs, and 1 or more")
-        )
-    for one in definition.filters:
-        together = filters.reads_several(one.steps)
-        if together > definition.epochs:
-            problems.append(Problem("epochs", f"the filter {one.name} reads {together} responses"))
-        if together and passes:
-            problems.append(
-                Problem("epoch_reducer", f"{reducer} needs all responses; {one.name} leaves one")
-            )
-    scores = _scores(definition)
-    if definition.primary and definition.primary not in scores:
-        problems.append(
-            Problem("primary", f"{definition.primary!r} is none of {', '.join(scores)}")
-        )
-    return problems
-
-
-def _not_runnable(definition: TaskDefinition) -> Iterator[Problem]:
-    """Each response is one program, run once."""
-    if len(definition.filters) > 1:
-        yield Problem("filter_list", "a code task has one filter, which finds the code")
-    if any(filters.reads_several(one.steps) for one in definition.filters):
-        yield Problem("filter_list", "the filter of a code task reads one response at a time")
-    if [scorer(one.metric).id for one in definition.metrics] != ["code"]:
-        yield Problem("metric_list", "a code task is scored by code alone")
-
-
-def _not_judged(definition: TaskDefinition) -> Iterator[Problem]:
-    """What a judge's verdicts cannot be scored by."""
-    kind = definition.output_type
-    if [scorer(one.metric).id for one in definition.metrics] != [kind]:
-        yield Problem("metric_list", f"a task of the kind {kind} is scored by {kind} alone")
-    if definition.epoch_reducer != "mean":
-        yield Problem("epoch_reducer", "verdicts of several epochs are averaged: only mean")
-
-
-def _scores(definition: TaskDefinition) -> list[str]:
-    return [
-        f"{one.name}/{metric.metric}" for one in definition.filters for metric in definition.metrics
-    ]
-
-
 def _with_primary(definition: TaskDefinition) -> TaskDefinition:
     if definition.primary:
         return definition
-    return dataclasses.replace(definition, primary=_scores(definition)[0])
+    return dataclasses.replace(definition, primary=scores_of(definition)[0])
 
 
 def _template(source: str) -> str | None:

@@ -16,7 +16,8 @@ from evaluation.definitions.definition import (
     from_json,
     spec_hash,
 )
-from evaluation.definitions.parsing import MAX_FILE, parse
+from evaluation.definitions.loading import MAX_FILE
+from evaluation.definitions.parsing import parse
 from evaluation.definitions.problems import InvalidTask
 
 SMALL = """
