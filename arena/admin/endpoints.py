@@ -22,7 +22,7 @@ from django.utils.text import Truncator
 from django.views.decorators.debug import sensitive_post_parameters
 
 from arena import breakers, health, registration, reliability
-from arena.admin.parts import KeyForm, ReadOnly
+from arena.admin.parts import KeyAdmin, KeyForm, ReadOnly
 from arena.backends.base import BackendError
 from arena.backends.registry import ADAPTERS
 from arena.keys import KeyUnreadable
@@ -79,7 +79,7 @@ class ContestantInline(ReadOnly, admin.TabularInline):
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(admin.ModelAdmin):
+class EndpointAdmin(KeyAdmin, admin.ModelAdmin):
     form = EndpointForm
     list_display = (
         "name", "health_now", "kind", "base_url", "api_key_hint", "enabled", "probe_link",
@@ -171,19 +171,8 @@ class EndpointAdmin(admin.ModelAdmin):
     def probe_link(self, endpoint: Endpoint) -> str:
         return link_to_probe(endpoint.pk)
 
-    def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
-        erased = registration.save_endpoint(
-            obj,
-            new_api_key=form.cleaned_data.get("new_api_key", ""),
-            erase_key=form.cleaned_data.get("erase_api_key", False),
-        )
-        if erased:
-            self.message_user(
-                request,
-                "The scheme, host or port changed, so the stored API key was erased. "
-                "Enter the key of the new address.",
-                messages.WARNING,
-            )
+    def keep(self, obj: Any, *, new_api_key: str, erase_key: bool) -> bool:
+        return registration.save_endpoint(obj, new_api_key=new_api_key, erase_key=erase_key)
 
     def response_add(self, request: HttpRequest, obj: Endpoint, *args: Any) -> HttpResponse:
         """A new endpoint is worth nothing until it has answered once: on to the probe."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_post_parameters
 
 from arena import registration
-from arena.admin.parts import KeyForm, ReadOnly
+from arena.admin.parts import KeyAdmin, KeyForm, ReadOnly
 from arena.models import ModerationCategory, ModerationEvent, ModerationSettings
 from arena.moderation import terms
 
@@ -63,7 +63,7 @@ class CategoryInline(admin.StackedInline):
 
 
 @admin.register(ModerationSettings)
-class ModerationSettingsAdmin(admin.ModelAdmin):
+class ModerationSettingsAdmin(KeyAdmin, admin.ModelAdmin):
     form = HouseForm
     inlines = (CategoryInline,)
     readonly_fields = ("api_key_hint",)
@@ -107,21 +107,8 @@ class ModerationSettingsAdmin(admin.ModelAdmin):
             return redirect("admin:arena_moderationsettings_add")
         return super().changelist_view(request, extra_context)
 
-    def save_model(
-        self, request: HttpRequest, obj: ModerationSettings, form: Any, change: bool
-    ) -> None:
-        erased = registration.save_moderation(
-            obj,
-            new_api_key=form.cleaned_data.get("new_api_key", ""),
-            erase_key=form.cleaned_data.get("erase_api_key", False),
-        )
-        if erased:
-            self.message_user(
-                request,
-                "The scheme, host or port changed, so the stored API key was erased. "
-                "Enter the key of the new address.",
-                messages.WARNING,
-            )
+    def keep(self, obj: Any, *, new_api_key: str, erase_key: bool) -> bool:
+        return registration.save_moderation(obj, new_api_key=new_api_key, erase_key=erase_key)
 
 
 @admin.register(ModerationEvent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
@@ -49,3 +50,23 @@ class KeyForm(forms.ModelForm):
         if not (key.isascii() and key.isprintable()):
             raise ValidationError("An API key is sent in a header: plain ASCII, no line breaks.")
         return key
+
+
+class KeyAdmin:
+    """A page of something with an API key: saved by `keep`, which says whether the key is gone."""
+
+    def keep(self, obj: Any, *, new_api_key: str, erase_key: bool) -> bool:
+        raise NotImplementedError
+
+    def save_model(self, request: HttpRequest, obj: Any, form: KeyForm, change: bool) -> None:
+        erased = self.keep(
+            obj,
+            new_api_key=form.cleaned_data.get("new_api_key", ""),
+            erase_key=form.cleaned_data.get("erase_api_key", False),
+        )
+        if erased:
+            messages.warning(
+                request,
+                "The scheme, host or port changed, so the stored API key was erased. "
+                "Enter the key of the new address.",
+            )

@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission
 from django.core import serializers
 from django.db import connection
 from django.test import Client
@@ -30,19 +29,6 @@ def backend(settings):
     settings.PRIVATE_ENDPOINTS = ["127.0.0.1:*"]
     with scripted_backend.in_a_thread() as running:
         yield running
-
-
-@pytest.fixture
-def staff(client, django_user_model):
-    """Logs in a member of staff who may do just what is named."""
-
-    def log_in(*permissions):
-        user = django_user_model.objects.create_user("clerk", password="x", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-        client.force_login(user)
-        return client
-
-    return log_in
 
 
 def endpoint_form(**fields):

@@ -6,7 +6,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.urls import reverse
 from django.utils import timezone
 
@@ -21,19 +20,6 @@ from tests import factories
 
 pytestmark = pytest.mark.django_db
 KEY = "sk-CANARY-0123456789abcdef"
-
-
-@pytest.fixture
-def staff(client, django_user_model):
-    """Logs in a member of staff who may do just what is named."""
-
-    def log_in(*permissions):
-        user = django_user_model.objects.create_user("clerk", password="x", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-        client.force_login(user)
-        return client
-
-    return log_in
 
 
 def page_of(response):

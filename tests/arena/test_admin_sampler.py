@@ -8,7 +8,6 @@ from datetime import timedelta
 import numpy as np
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission
 from django.urls import reverse
 from django.utils import timezone
 
@@ -52,17 +51,6 @@ def hidden_form(response):
         r'<input type="hidden" name="(\w+)" value="([^"]*)"', response.content.decode()
     )
     return {**dict(inputs), "do": "save"}
-
-
-@pytest.fixture
-def staff(client, django_user_model):
-    def log_in(*permissions):
-        user = django_user_model.objects.create_user("clerk", password="x", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-        client.force_login(user)
-        return client
-
-    return log_in
 
 
 def test_the_page_shows_the_odds_as_they_are(admin_client, models):

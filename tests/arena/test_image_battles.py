@@ -1,7 +1,5 @@
 """Images from the browser to the models and back to the page, over the real socket."""
 
-# ruff: noqa: F811  (fixtures are named like the arguments that ask for them)
-
 from __future__ import annotations
 
 import io
@@ -14,20 +12,9 @@ from PIL import Image
 from arena import attachments, mirror, voters
 from arena.models import Attachment, Battle, Contestant, Turn
 from tests import factories
-from tests.arena.test_socket import Page, backend, models, of, page, quick  # noqa: F401
+from tests.arena.socket_page import Page, of
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def kept(settings, tmp_path):
-    settings.STORAGES = {
-        **settings.STORAGES,
-        "attachments": {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
-            "OPTIONS": {"location": str(tmp_path)},
-        },
-    }
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("kept")]
 
 
 @in_database

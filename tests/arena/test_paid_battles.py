@@ -7,23 +7,13 @@ from decimal import Decimal
 import pytest
 from channels.db import database_sync_to_async as in_database
 
-from arena import generation, limits
+from arena import limits
 from arena.models import Reservation, Spending
 from tests import factories
-from tests.arena.test_socket import Page
-from tests.scripted_backend import ScriptedBackend
+from tests.arena.socket_page import Page
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
 PROMPT_TOKENS = 7  # as the scripted server reports for every prompt
-
-
-@pytest.fixture
-async def backend(settings):
-    settings.FRAME_INTERVAL = 0.005
-    settings.CHECKPOINT_INTERVAL = 0.03
-    async with ScriptedBackend() as running:
-        yield running
-        await generation.shutdown()
 
 
 @pytest.fixture
@@ -42,13 +32,6 @@ def models(backend):
         ]
 
     return in_database(make)
-
-
-@pytest.fixture
-async def page():
-    page = await Page().open()
-    yield page
-    await page.close()
 
 
 @in_database

@@ -3,108 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 
 import pytest
 from channels.db import database_sync_to_async as in_database
 from django.conf import settings
 from django.db import OperationalError
-from django.http import HttpResponse
-from django.test import RequestFactory
 
-from arena import generation, mirror, turns, voters
-from arena.consumers import BattleConsumer
+from arena import generation, mirror, turns
 from arena.models import Answer, Battle, Breaker, Contestant, Endpoint, Turn, UpstreamRequest
 from tests import factories
-from tests.scripted_backend import ScriptedBackend
-from tests.websocket import TestSocket
+from tests.arena.socket_page import Page, of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 FAILED = "One of the two models could not answer. This battle does not count."
-
-
-@pytest.fixture
-async def backend():
-    async with ScriptedBackend() as running:
-        yield running
-        await generation.shutdown()
-
-
-@pytest.fixture
-def quick(settings):
-    settings.FRAME_INTERVAL = 0.005
-    settings.CHECKPOINT_INTERVAL = 0.03
-
-
-@pytest.fixture
-def models(backend, quick):
-    """Makes two contestants that behave as named, and returns them."""
-
-    def make(*scripts: str, **endpoint_fields):
-        endpoint = factories.endpoint(base_url=backend.base_url, **endpoint_fields)
-        return [
-            factories.contestant(
-                endpoint=endpoint, upstream_model=script, name=f"CANARY-{number}-{script}"
-            )
-            for number, script in enumerate(scripts)
-        ]
-
-    return lambda *scripts, **fields: in_database(make)(*scripts, **fields)
-
-
-def new_cookie() -> str:
-    response = HttpResponse()
-    voters.give_cookie(RequestFactory().get("/"), response)
-    return f"{voters.COOKIE}={response.cookies[voters.COOKIE].value}"
-
-
-class Page:
-    """A browser page: its cookie, its socket and everything it has received."""
-
-    def __init__(self, cookie: str | None = None) -> None:
-        self.cookie = new_cookie() if cookie is None else cookie
-        self.raw: list[str] = []
-
-    async def open(self) -> Page:
-        self.socket = TestSocket(
-            BattleConsumer.as_asgi(), "/ws/battle/", [(b"cookie", self.cookie.encode())]
-        )
-        assert await self.socket.connect()
-        return self
-
-    async def say(self, **event) -> None:
-        await self.socket.send(json.dumps(event))
-
-    async def hear(self) -> dict:
-        text = await self.socket.receive()
-        self.raw.append(text)
-        return json.loads(text)
-
-    async def hear_until(self, *types: str) -> list[dict]:
-        events = [await self.hear()]
-        while events[-1]["type"] not in types:
-            events.append(await self.hear())
-        return events
-
-    async def ask(self, prompt="Why?", battle=None) -> list[dict]:
-        await self.say(type="turn.submit", prompt=prompt, battle=battle)
-        return await self.hear_until("battle.ready", "battle.void", "error")
-
-    async def close(self) -> None:
-        await self.socket.disconnect()
-
-
-@pytest.fixture
-async def page():
-    page = await Page().open()
-    yield page
-    await page.close()
-
-
-def of(events, type, slot=None):
-    return [e for e in events if e["type"] == type and slot in (None, e.get("slot"))]
 
 
 async def saved(**fields):

@@ -1,12 +1,13 @@
-"""Fixtures for tests of code that models wrote."""
+"""Fixtures for tests of code that models wrote, and of commands."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
 from evaluation import sandbox
 from evaluation.sandbox import Obstacle
@@ -29,3 +30,14 @@ def path_for_anyone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         folder.chmod(0o755)
         monkeypatch.setenv("PATH", name)
         yield folder
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command, and returns what it wrote."""
+
+    def run(*arguments: object) -> str:
+        call_command(*map(str, arguments))
+        return capsys.readouterr().out
+
+    return run

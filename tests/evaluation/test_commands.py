@@ -40,15 +40,6 @@ def contestant():
 
 
 @pytest.fixture
-def said(capsys):
-    def run(*arguments):
-        call_command(*map(str, arguments))
-        return capsys.readouterr().out
-
-    return run
-
-
-@pytest.fixture
 def words(tmp_path):
     """A folder with both splits of a benchmark and its public task file."""
     (tmp_path / "train.jsonl").write_text('{"word": "shown"}\n')

@@ -17,28 +17,10 @@ from arena.models import (
     Turn,
 )
 from tests import factories
-from tests.arena.test_socket import Page
-from tests.scripted_backend import ScriptedBackend
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
 Provider = ModerationSettings.Provider
 KEY = "sk-moderation-0123456789"
-
-
-@pytest.fixture
-async def backend(settings):
-    settings.FRAME_INTERVAL = 0.005
-    settings.CHECKPOINT_INTERVAL = 0.03
-    async with ScriptedBackend() as running:
-        yield running
-        await generation.shutdown()
-
-
-@pytest.fixture
-async def page():
-    page = await Page().open()
-    yield page
-    await page.close()
 
 
 @pytest.fixture

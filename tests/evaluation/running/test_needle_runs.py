@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 
 from evaluation.models import Dataset, Item, Run, Sample, TaskDefinition
 from evaluation.running import haystacks, runs
@@ -20,15 +20,6 @@ GRID = ("--lengths", "500,1000,4000,8000", "--depths", "0,50,100", "--seeds", "1
 @pytest.fixture(autouse=True)
 def _at_once(settings):
     settings.EVALUATION_CONCURRENCY = 1
-
-
-@pytest.fixture
-def said(capsys):
-    def run(*arguments):
-        call_command(*map(str, arguments))
-        return capsys.readouterr().out
-
-    return run
 
 
 @pytest.fixture
