@@ -196,19 +196,6 @@ def _passed(scores: Sequence[float]) -> int:
     return int(sum(scores))
 
 
-def pass_rate(
-    epochs: Sequence[Sequence[float]],
-    k: int,
-    *,
-    seed: int = 0,
-    draws: int = DRAWS,
-    confidence: float = 0.95,
-) -> Estimate:
-    """pass@k over problems, bootstrapped over problems: samples of one are not independent."""
-    per_problem = reduce_epochs(epochs, f"pass@{k}")
-    return bootstrap(per_problem, seed=seed, draws=draws, confidence=confidence)
-
-
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """A minus B on the items both answered.

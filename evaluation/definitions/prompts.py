@@ -84,13 +84,6 @@ def build_prompt(
     )
 
 
-def build_messages(
-    definition: TaskDefinition, item: Fields, examples: Sequence[Fields] = ()
-) -> list[Message]:
-    """The messages alone."""
-    return list(build_prompt(definition, item, examples).messages)
-
-
 def choices_of(definition: TaskDefinition, item: Fields) -> list[str] | None:
     """The answers to choose from, None for a task without. Raises Unrenderable."""
     return _choices(definition.doc_to_choice, item)

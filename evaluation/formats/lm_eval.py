@@ -100,11 +100,6 @@ class Sample:
         return [{"role": "user", "content": self.prompt}]
 
 
-def read_results(path: Path) -> Results:
-    """Raises Unreadable."""
-    return results_of(rows.json_document(path))
-
-
 def is_results(document: Any) -> bool:
     return isinstance(document, dict) and isinstance(document.get("results"), dict)
 

@@ -10,7 +10,6 @@ letters, 1 to 9 name them too, as in ARC.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -82,15 +81,6 @@ def target_of(item: Item, options: Options) -> str:
         if target in options.texts:
             return options.labels[options.texts.index(target)]
     raise ValueError(f"target {target!r} names none of the choices {', '.join(options.labels)}")
-
-
-def order_of_choices(count: int, *, seed: int, item_key: str) -> list[int]:
-    """A permutation that depends on the seed and the item only: the same for ever, anywhere."""
-
-    def rank(index: int) -> bytes:
-        return hashlib.sha256(f"{seed}:{item_key}:{index}".encode()).digest()
-
-    return sorted(range(count), key=rank)
 
 
 @lru_cache(maxsize=64)

@@ -222,12 +222,6 @@ class BoardQuery:
             return replace(self, descending=not self.descending)
         return self.but(sort=column)
 
-    def toggled(self, facet: str, value: str) -> BoardQuery:
-        """With one value of a facet (a key of Board.facets) taken in or out."""
-        name = FACET_FIELDS[facet]
-        chosen = set(getattr(self, name)) ^ {value}
-        return self.but(**{name: tuple(sorted(chosen))})
-
 
 class _Reader:
     """Typed values from a QueryDict or a plain mapping; a wrong one is a BadParameter."""

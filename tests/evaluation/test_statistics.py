@@ -19,7 +19,6 @@ from evaluation.statistics import (
     composite,
     composite_interval,
     mean,
-    pass_rate,
     reduce_epochs,
     sign_test,
     spearman,
@@ -202,7 +201,7 @@ def test_epochs_that_cannot_be_reduced_are_refused(epochs, reducer):
 def test_pass_rate_counts_problems_not_responses():
     problems = [[1, 0, 0, 0]] * 30 + [[0, 0, 0, 0]] * 30
 
-    estimate = pass_rate(problems, 2, seed=4)
+    estimate = bootstrap(reduce_epochs(problems, "pass@2"), seed=4)
 
     assert estimate.n == 60
     assert estimate.value == pytest.approx(0.25)

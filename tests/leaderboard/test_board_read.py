@@ -103,12 +103,6 @@ def test_a_click_on_a_head_sorts_by_its_better_end_and_the_second_turns_it_round
     assert BoardQuery(sort="votes", descending=True).sorted_by("price_input").descending is False
 
 
-def test_a_facet_value_is_taken_in_and_out():
-    chosen = BoardQuery().toggled("licence", "MIT")
-    assert chosen.encoded() == "licence=MIT"
-    assert chosen.toggled("licence", "MIT") == BoardQuery()
-
-
 @pytest.mark.parametrize(
     ("stated", "number"),
     [("7B", 7), ("135M", 0.135), ("8x7B", 56), ("0.5 b", 0.5), ("1T", 1000), ("", None),

@@ -16,7 +16,7 @@ from evaluation.definitions.definition import DatasetRef
 from evaluation.definitions.parsing import parse
 from evaluation.definitions.problems import InvalidTask, Unrenderable
 from evaluation.definitions.prompts import (
-    build_messages,
+    build_prompt,
     build_prompts,
     choices_of,
     preview,
@@ -303,7 +303,7 @@ ITEM = {"question": "1 + 1?", "answer": "2", "choices": ["1", "2"], "n": 3, "emp
 def messages(more, examples=(), item=ITEM):
     return [
         (one["role"][0], one["content"])
-        for one in build_messages(parse(BASE + more), item, examples)
+        for one in build_prompt(parse(BASE + more), item, examples).messages
     ]
 
 
@@ -397,7 +397,7 @@ def test_choices_are_a_list_a_field_or_a_template(choice, choices):
 )
 def test_an_item_that_does_not_fit_says_why(keys, reason):
     with pytest.raises((Unrenderable, InvalidTask)) as refused:
-        build_messages(with_keys(**keys), ITEM, [ITEM])
+        build_prompt(with_keys(**keys), ITEM, [ITEM])
     assert reason.removeprefix("doc_to_choice: ") in str(refused.value)
 
 

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from evaluation.exchange.exporting import export_results, results_document, sample_lines
 from evaluation.exchange.importing import import_results
-from evaluation.formats import lm_eval
+from evaluation.formats import lm_eval, rows
 from evaluation.models import Dataset, Run, Sample
 from evaluation.refusals import Refused
 from evaluation.running import finishing, runs
@@ -159,7 +159,7 @@ def test_an_aggregate_has_no_file_of_samples(chat, chat_samples, tmp_path):
     chat_samples.unlink()
     (one,) = import_results(path=chat, create=True)
     (path,) = export_results(run=one.run, folder=tmp_path / "out")
-    assert lm_eval.read_results(path).tasks[0].items == 4
+    assert lm_eval.results_of(rows.json_document(path)).tasks[0].items == 4
     (again,) = import_results(path=path)
     assert again.run == one.run
 

@@ -8,15 +8,16 @@ from datetime import UTC, datetime
 
 import pytest
 
+from evaluation.formats import rows
 from evaluation.formats.items import BadRow, Unreadable
 from evaluation.formats.lm_eval import (
     Results,
     Sample,
     TaskResult,
     Value,
-    read_results,
     read_samples,
     results_document,
+    results_of,
     sample_lines,
 )
 
@@ -80,7 +81,7 @@ def samples_file(tmp_path):
 
 
 def test_a_results_file_says_what_was_measured_and_on_how_many_items(results_file):
-    results = read_results(results_file(RESULTS))
+    results = results_of(rows.json_document(results_file(RESULTS)))
     assert results.model == "some/model"
     assert results.date == datetime(2026, 11, 25, 17, 7, 45, 500000, UTC)
     assert results.limit == 12
@@ -95,7 +96,7 @@ def test_a_results_file_says_what_was_measured_and_on_how_many_items(results_fil
 
 def test_a_run_over_everything_is_not_partial(results_file):
     whole = RESULTS | {"n-samples": {"sums": {"original": 12, "effective": 12}}}
-    assert not read_results(results_file(whole)).tasks[0].partial
+    assert not results_of(rows.json_document(results_file(whole))).tasks[0].partial
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_a_run_over_everything_is_not_partial(results_file):
 def test_the_model_of_an_older_file_is_among_its_arguments(results_file, arguments):
     older = {k: v for k, v in RESULTS.items() if k not in ("model_name", "n-samples")}
     older["config"] = {"model": "hf", "model_args": arguments}
-    results = read_results(results_file(older))
+    results = results_of(rows.json_document(results_file(older)))
     assert results.model == "some/model"
     assert results.tasks[0].items == 12
     assert not results.tasks[0].partial
@@ -113,19 +114,19 @@ def test_the_model_of_an_older_file_is_among_its_arguments(results_file, argumen
 @pytest.mark.parametrize("document", [[], {}, {"results": 3}])
 def test_another_file_is_not_taken_for_results(results_file, document):
     with pytest.raises(Unreadable, match="not a results file"):
-        read_results(results_file(document))
+        results_of(rows.json_document(results_file(document)))
 
 
 def test_a_file_full_of_wrong_kinds_does_not_break_the_reader(results_file):
     wrong = dict.fromkeys(RESULTS, 3) | {"results": {"t": {"acc,none": "x"}, "u": 1}}
-    results = read_results(results_file(wrong))
+    results = results_of(rows.json_document(results_file(wrong)))
     assert results.tasks == (TaskResult("t", ()),)
     assert results.model == ""
 
 
 def test_what_we_write_is_what_we_read(results_file):
-    results = read_results(results_file(RESULTS))
-    again = read_results(results_file(results_document(results)))
+    results = results_of(rows.json_document(results_file(RESULTS)))
+    again = results_of(rows.json_document(results_file(results_document(results))))
     assert dataclasses.replace(again, config={}) == dataclasses.replace(results, config={})
 
 
