@@ -38,6 +38,7 @@ def test_two_workers_of_which_one_is_killed_finish_within_the_limit_of_the_endpo
         assert begun.returncode == 0, begun.stderr
         workers = [site.celery(f"worker-{number}", "worker", "-Q", "evaluation", "-c", "2",
                                "-n", f"worker-{number}@%h") for number in (1, 2)]  # fmt: skip
+        site.worker("votes", "votes")  # sends runs to work
         site.worker("beat", "beat")
         total = site.number("SELECT sum(total) FROM evaluation_run")
         wait_for(lambda: server.seen()["requests"] >= 10, "the runs to begin")

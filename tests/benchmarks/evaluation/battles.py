@@ -1,7 +1,7 @@
 """How long a battle waits for its first words while a run asks the same endpoint.
 
-A served site of its own processes: web, a worker for benchmarks, beat. The endpoint answers eight
-requests at once; the run may take four of them and keeps them busy throughout.
+A served site of its own processes: web, workers for benchmarks and votes, beat. The endpoint
+answers eight requests at once; the run may take four of them and keeps them busy throughout.
 """
 
 from __future__ import annotations
@@ -79,7 +79,10 @@ def _ms(values: list[float]) -> str:
 
 def measure(folder: Path) -> Waits:
     with served(folder) as site, Server(seconds=ANSWER, slots=SLOTS) as server:
-        site.environment["PRIVATE_ENDPOINTS"] = server.base_url.split("/")[2]
+        site.environment |= {
+            "PRIVATE_ENDPOINTS": server.base_url.split("/")[2],
+            "DEFAULT_PACING": "raw",  # paced, the first word waits for the clock and tells nothing
+        }
         _shell(site, SET_UP.format(base_url=server.base_url, share=SHARE))
         _, address = site.web("web")
         waits = Waits()
@@ -87,6 +90,7 @@ def measure(folder: Path) -> Waits:
         asyncio.run(_battles(site, address, waits.alone))
         _shell(site, START.format(runs=RUNS))
         site.worker("worker", "evaluation")
+        site.worker("votes", "votes")  # sends runs to work
         site.worker("beat", "beat")
         before = server.seen()["requests"]
         wait_for(lambda: server.seen()["at_once"] >= SHARE, "the run to take its share")
