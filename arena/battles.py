@@ -129,7 +129,7 @@ def open_battle(
     prompt = check_prompt(prompt)
     house = ArenaSettings.current()
     pair = draw_pair(can_see=bool(images))
-    battle = Battle.objects.create(
+    battle = Battle(
         voter=voter,
         contestant_a_id=pair.left,
         contestant_b_id=pair.right,
@@ -168,10 +168,11 @@ def take_turn(
 def add_turn(
     battle: Battle, number: int, prompt: str, network: str, images: Sequence[str] = ()
 ) -> StartedTurn:
-    """The turn with this number, about to stream. Its battle is new, or locked by the caller."""
-    history = history_of(battle, before=number)
+    """The turn with this number, about to stream. Its battle is new and not saved yet, or locked by
+    the caller."""
     battle.state = states.BATTLE.check(battle.state, Battle.State.STREAMING)
-    battle.save(update_fields=["state"])
+    battle.save(update_fields=["state"] if battle.pk else None)
+    history = history_of(battle, before=number)
     turn = Turn.objects.create(
         battle=battle, number=number, prompt=prompt, heartbeat_at=timezone.now()
     )

@@ -70,7 +70,7 @@ def open_chosen(
     prompt = check_prompt(prompt)
     asked_with = check_parameters(parameters)
     contestants = _check_models(mode, models)
-    battle = Battle.objects.create(
+    battle = Battle(
         voter=voter,
         mode=mode,
         contestant_a=contestants[0],
@@ -102,7 +102,7 @@ def continue_battle(
             "turn_limit",
             f"A conversation has at most {settings.MAX_TURNS} turns. Start a new battle.",
         )
-    battle = Battle.objects.create(
+    battle = Battle(
         voter=voter,
         mode=Battle.Mode.SIDE_BY_SIDE,
         contestant_a_id=before.contestant_a_id,

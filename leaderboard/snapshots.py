@@ -160,6 +160,21 @@ class _Work:
         ]
 
     @cached_property
+    def models_digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.models).encode()).hexdigest()
+
+    @cached_property
+    def published(self) -> dict[tuple[int, str], str]:
+        """Of the current snapshots, by category and method: the hash of what they were made of."""
+        rows = Snapshot.objects.filter(category__in=self.categories, superseded=False)
+        return {
+            (category, method): data_hash
+            for category, method, data_hash in rows.values_list(
+                "category_id", "method", "data_hash"
+            )
+        }
+
+    @cached_property
     def ids(self) -> dict[str, int]:
         return {name: pk for pk, name, _ in self.models}
 
@@ -222,7 +237,7 @@ class _Work:
         """Changes whenever something may have changed that the numbers depend on."""
         content = [
             self.totals.get(category.pk),
-            self.models,
+            self.models_digest,
             category.rule,
             methods.CONFIGURATION[method],
             rounds(category, method),
@@ -246,8 +261,8 @@ def _publish(category: Category, method: str, work: _Work) -> Snapshot | None:
         return None
     if category.stale:
         return None  # its counts are of two rules at once until they are rebuilt
-    before = current(category.slug, method)
-    seen = [work.version(category, method), before.data_hash if before else ""]
+    before = work.published.get((category.pk, method))
+    seen = [work.version(category, method), before or ""]
     # In the cache and not in the database: to lose it costs a look at the counts, no more.
     looked_at = f"snapshot-version:{category.pk}:{method}"
     if cache.get(looked_at) == seen:

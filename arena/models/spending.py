@@ -6,10 +6,10 @@ times a number of tokens is just that.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.expressions import Combinable
-from django.db.models.functions import Cast
 from django.utils import timezone
 
 MILLIONTHS = 1_000_000
@@ -27,11 +27,9 @@ class SpendingQuerySet(models.QuerySet["Spending"]):
         """`total`: what is spent and what running turns may still spend."""
         return self.annotate(total=F("spent") + F("held"))
 
-    def today_of_endpoint(self, endpoint: Combinable) -> SpendingQuerySet:
-        return self.with_total().filter(
-            scope=SpendingScope.ENDPOINT,
-            key=Cast(endpoint, models.CharField(max_length=64)),
-            day=timezone.now().date(),
+    def today_of_endpoints(self, ids: Iterable[int]) -> SpendingQuerySet:
+        return self.filter(
+            scope=SpendingScope.ENDPOINT, key__in=map(str, ids), day=timezone.now().date()
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from channels.db import database_sync_to_async
+from django.conf import settings
 
 from arena.backends import moderations
 from arena.backends.base import BackendError, Target, Timeouts
@@ -83,6 +84,8 @@ class Moderator:
 
     def __init__(self, client: BackendClient) -> None:
         self._client = client
+        self._policy: _Policy | None = None
+        self._asked = 0.0
 
     async def check_prompt(self, prompt: str) -> Verdict:
         """Raises Refused for a prompt that must not be sent to any model."""
@@ -107,8 +110,17 @@ class Moderator:
         """Of the answers to one prompt, by their slots."""
         return await self._check(Subject.ANSWER, answers)
 
+    async def _policy_in_force(self) -> _Policy:
+        """At most SETTINGS_RECHECK_SECONDS old: two of these questions belong to every battle."""
+        loop = asyncio.get_running_loop()
+        if self._policy is None or loop.time() - self._asked >= settings.SETTINGS_RECHECK_SECONDS:
+            asked = loop.time()
+            self._policy = await database_sync_to_async(_policy)()
+            self._asked = asked
+        return self._policy
+
     async def _check(self, subject: str, texts: Mapping[str, str]) -> Verdict:
-        policy = await database_sync_to_async(_policy)()
+        policy = await self._policy_in_force()
         try:
             match policy.house.provider:
                 case ModerationSettings.Provider.LIST:

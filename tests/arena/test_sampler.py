@@ -108,11 +108,12 @@ def test_a_draw_takes_the_same_few_queries_however_many_models(
 ):
     arena_settings.change(sampler="active")
     odds()
-    with django_assert_num_queries(4):  # settings, models, targets, the newest needs' id
+    # Breakers, limits, models, settings, targets, the newest needs' id.
+    with django_assert_num_queries(6):
         odds()
     for _ in range(5):
         factories.contestant()
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(6):
         odds()
 
 
@@ -120,7 +121,7 @@ def test_within_a_moment_nothing_is_asked_twice(three, needs, settings, django_a
     arena_settings.change(sampler="active")
     odds()
     settings.SETTINGS_RECHECK_SECONDS = 60
-    with django_assert_num_queries(2):  # models and targets: a breaker opens at once
+    with django_assert_num_queries(4):  # who is out, and who is there: a breaker opens at once
         odds()
 
 
