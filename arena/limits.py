@@ -225,7 +225,7 @@ def _add(day: date, counter: Counter, change: _Change, limit: Limit) -> bool:
     Four to eight of these belong to every battle: the ORM would take as long as all the rest.
     """
     sql = _ADD
-    values = [change.requests, change.held, change.spent, str(day), *counter]
+    values: list[int | str] = [change.requests, change.held, change.spent, str(day), *counter]
     if limit.requests:
         sql += " AND requests <= %s"
         values.append(limit.requests - change.requests)
