@@ -80,6 +80,8 @@ FREE_OF_CHARGE = frozenset(
 # An attempt that was neither answered nor failed: the reader left, or the battle was void already.
 CANCELLED = "cancelled"
 ANSWERED = "answered"
+# An answer that was there, and that moderation blocked.
+WITHDRAWN = "withdrawn"
 # Outcomes that say nothing about whether the endpoint works.
 NEUTRAL = (CANCELLED, *(kind for kind, rule in TABLE.items() if rule.health is Health.UNTOUCHED))
 

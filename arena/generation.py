@@ -39,6 +39,7 @@ from arena.failures import (
     CANCELLED,
     FREE_OF_CHARGE,
     OF_THE_MODEL,
+    WITHDRAWN,
     Rule,
     Then,
     rule_for,
@@ -151,12 +152,7 @@ class Generation:
             for side in turn.sides.values():
                 if side.task and not side.task.cancelled() and (bug := side.task.exception()):
                     raise bug
-            if turn.display and not (turn.void_reason or turn.stopping or self._draining):
-                # Until all is shown the battle is not ready, and the turn is found here.
-                await asyncio.wait([turn.display])
-                if not turn.display.cancelled() and (bug := turn.display.exception()):
-                    raise bug
-            void = await self._verdict(turn) or await self._moderate(turn)
+            void = await self._judge(turn)
             if not void:
                 turn.live.show_all()
         except asyncio.CancelledError:
@@ -175,7 +171,10 @@ class Generation:
                 self._turns.pop(turn.live.battle, None)
                 mode = turn.started.battle.mode
                 turn.live.end(
-                    Ended(void_message=void_message(mode, void))
+                    Ended(
+                        void_message=void_message(mode, void),
+                        withdrawn=[slot for slot, side in turn.sides.items() if side.withdrawn],
+                    )
                     if void
                     else Ended(
                         can_continue=turn.live.number < settings.MAX_TURNS,
@@ -184,6 +183,22 @@ class Generation:
                         ),
                     )
                 )
+
+    async def _judge(self, turn: OwnedTurn) -> str:
+        """Why the turn is void; empty when both sides may be compared, and are shown as far as they
+        ever will be."""
+        stopped = turn.stopping
+        # At once, while the answers are still being shown: what is blocked is shown no further.
+        void = await self._verdict(turn) or await self._moderate(turn)
+        if void or stopped:
+            return void
+        turn.live.checked = True
+        if turn.display and not (turn.stopping or self._draining):
+            # Until all is shown the battle is not ready, and the turn is found here.
+            await asyncio.wait([turn.display])
+            if not turn.display.cancelled() and (bug := turn.display.exception()):
+                raise bug
+        return await self._verdict(turn)  # it may have been stopped meanwhile
 
     async def _verdict(self, turn: OwnedTurn) -> str:
         """Why the turn is void; empty when both sides may be compared."""
@@ -209,6 +224,10 @@ class Generation:
             except DatabaseError:
                 log.exception("cannot log what %s was marked as", turn.live.battle)
         if verdict.blocked:
+            # Of an anonymous battle both: readers are not told which side it was.
+            anonymous = turn.started.battle.mode == Battle.Mode.BATTLE
+            for slot, side in turn.sides.items():
+                side.withdrawn = anonymous or slot in verdict.blocked_slots
             return Battle.VoidReason.DECLINED
         return Battle.VoidReason.BUSY if verdict.unchecked else ""
 
@@ -382,8 +401,11 @@ class Generation:
                 if side.live.state in (SideState.COMPLETE, SideState.FAILED)
                 else Answer.State.FAILED
             )
+            if side.withdrawn:
+                side.answer.state, side.answer.error_kind = Answer.State.FAILED, WITHDRAWN
+                side.answer.text, side.answer.reasoning, side.answer.citations = "", "", []
             if side.answer.state == Answer.State.FAILED and not side.answer.error_kind:
-                side.answer.error_kind = "cancelled"
+                side.answer.error_kind = CANCELLED
             answers.append(side.answer)
         charges = [charge for side in turn.sides.values() for charge in side.charges]
         for pause in (0.2, 0.5, 1, 2, 4, None):

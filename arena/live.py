@@ -78,6 +78,7 @@ class Ended:
     """How a turn ended: ready for a vote (`void_message` is None) or void."""
 
     void_message: str | None = None
+    withdrawn: Sequence[str] = ()  # slots whose answer nobody may read any more
     can_continue: bool = False
     # By slot, when an answer names any: how many, or where the models' names are shown, which.
     sources: Mapping[str, Any] | None = None
@@ -105,6 +106,7 @@ class LiveTurn:
         self.shown: Mapping[str, LiveSide] = (
             {slot: LiveSide(slot) for slot in self.sides} if held else self.sides
         )
+        self.checked = False  # both sides are whole, and nothing is against showing them
         self.ended: Ended | None = None
         self._wakers: set[asyncio.Event] = set()
 
@@ -166,7 +168,8 @@ class LiveTurn:
 
     def _last_event(self, ended: Ended) -> ServerEvent:
         if ended.void_message is not None:
-            return {"type": "battle.void", "message": ended.void_message}
+            void: ServerEvent = {"type": "battle.void", "message": ended.void_message}
+            return void | ({"withdrawn": list(ended.withdrawn)} if ended.withdrawn else {})
         event = {"type": "battle.ready", "turn": self.number, "can_continue": ended.can_continue}
         if ended.sources is not None:
             event["sources"] = ended.sources

@@ -16,6 +16,7 @@ from django.db import Error as DatabaseError
 
 from arena import attachments, sources, turns
 from arena.battles import notice_of, void_message
+from arena.failures import WITHDRAWN
 from arena.live import Ended, LiveTurn, ServerEvent, SideState
 from arena.models import Answer, Battle, Turn
 from arena.rendering import render
@@ -45,7 +46,10 @@ def _copy(turn: Turn, live: LiveTurn) -> None:
     if turn.state != Turn.State.RUNNING:
         reason = turn.battle.void_reason
         live.end(
-            Ended(void_message=void_message(turn.battle.mode, reason))
+            Ended(
+                void_message=void_message(turn.battle.mode, reason),
+                withdrawn=[a.slot for a in turn.answers.all() if a.error_kind == WITHDRAWN],
+            )
             if reason
             else Ended(
                 can_continue=turn.battle.state == Battle.State.READY

@@ -34,6 +34,7 @@ class OwnedSide:
     task: asyncio.Task[None] | None = None
     charges: list[limits.Charge] = field(default_factory=list)  # of each request
     swaps: int = 0
+    withdrawn: bool = False  # moderation blocked what it said: nobody may read it any more
     first_failure: float | None = None  # of this side in this turn, on the loop's clock
 
     def row(self) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ The rate and the moment are the arena's, not the models'. Where the text of a si
 time, both wait, in whole steps: that one of them is slow can be seen, not which. Only after
 `patience` does the other go on alone, for a stalled side must not stall it for good.
 
-*Together*, both answers appear when both are complete.
+*Together*, both answers appear when both are complete and have been checked.
 
 What is not shown yet is nowhere else either: pages, checkpoints and other processes know of what
 was shown, so coming back to a battle tells no more than having stayed.
@@ -59,7 +59,7 @@ class Clock:
             self._begun = True
             return self._pace.hold
         if self._together:
-            if all(side.state is SideState.COMPLETE for side in self._turn.sides.values()):
+            if self._turn.checked:
                 self._turn.show_all()
             return self._pace.hold
         late = [slot for slot in self._awaited() if not self._has_piece(slot)]

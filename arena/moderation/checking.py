@@ -57,7 +57,11 @@ class Verdict:
 
     @property
     def blocked(self) -> bool:
-        return any(each.action == Action.BLOCK for each in self.findings)
+        return bool(self.blocked_slots)
+
+    @property
+    def blocked_slots(self) -> set[str]:
+        return {each.slot for each in self.findings if each.action == Action.BLOCK}
 
     @property
     def unchecked(self) -> bool:

@@ -68,6 +68,7 @@ async def battle(
         )
         sides = zip("ab", endpoints, texts, strict=True)
         await asyncio.gather(*(write(turn, *side, rng) for side in sides))
+        turn.checked = True
         if shown:
             await shown
         turn.end(Ended())

@@ -6,10 +6,13 @@ import asyncio
 
 import pytest
 from channels.db import database_sync_to_async as in_database
+from django.conf import settings
 
 from arena import generation
 from arena.models import (
+    Answer,
     Battle,
+    Contestant,
     ModerationCategory,
     ModerationEvent,
     ModerationSettings,
@@ -17,6 +20,7 @@ from arena.models import (
     Turn,
 )
 from tests import factories
+from tests.arena.socket_page import Page
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
 Provider = ModerationSettings.Provider
@@ -47,6 +51,11 @@ def house(backend):
 @in_database
 def events():
     return list(ModerationEvent.objects.order_by("pk").values_list("subject", "category", "action"))
+
+
+@in_database
+def answers():
+    return list(Answer.objects.order_by("slot").values_list("state", "text", "error_kind"))
 
 
 @in_database
@@ -94,11 +103,54 @@ async def test_what_is_only_logged_or_off_nobody_is_told(house, page, provider):
 async def test_a_blocked_answer_voids_the_battle_on_either_side(house, page, provider):
     await house("says:Hi flag-block", "says:Ho", provider=provider)
     told = (await page.ask())[-1]
-    assert told == {"type": "battle.void", "message": "This request was declined."}
+    declined = "This request was declined."
+    assert told == {"type": "battle.void", "message": declined, "withdrawn": ["a", "b"]}
     assert await battles() == [("void", "declined")]
+    assert await answers() == [("failed", "", "withdrawn")] * 2  # nor which side it was
     assert await events() == [("answer", "block", "block")]
     event = await ModerationEvent.objects.aget()
     assert event.slot in ("a", "b")
+
+
+async def test_of_a_conversation_with_named_models_the_blocked_answer_alone_is_withdrawn(
+    house, page
+):
+    await house("says:Hi flag-block", "says:Ho", provider=Provider.LIST)
+    slugs = await in_database(list)(
+        Contestant.objects.order_by("pk").values_list("slug", flat=True)
+    )
+    await page.say(
+        type="turn.submit", prompt="Why?", battle=None, mode="side_by_side", models=slugs,
+        parameters={},
+        terms=settings.TERMS_VERSION,
+    )  # fmt: skip
+    told = (await page.hear_until("battle.ready", "battle.void", "error"))[-1]
+    assert told.get("withdrawn") == ["a"], told
+    assert await answers() == [("failed", "", "withdrawn"), ("complete", "Ho", "")]
+    battle = await Battle.objects.aget()
+    again = await Page(page.cookie).open()  # it is over: seen through the database
+    await again.say(type="resume", battle=battle.public_id, last_seq={})
+    seen = await again.hear_until("battle.void")
+    assert seen[-1]["withdrawn"] == ["a"]
+    assert "Hi" not in "".join(again.raw)
+    await again.close()
+
+
+async def test_together_a_blocked_answer_is_never_shown(house, page, settings):
+    settings.DEFAULT_PACING, settings.PACED_HOLD_SECONDS = "together", 0.02
+    await house("says:Hi flag-block", "says:Ho", provider=Provider.LIST)
+    told = await page.ask()
+    assert [event["type"] for event in told] == ["battle.created", "turn.started", "battle.void"]
+    assert "Hi" not in "".join(page.raw)
+
+
+async def test_paced_a_blocked_answer_is_shown_no_further_once_it_is_whole(house, page, settings):
+    settings.DEFAULT_PACING, settings.PACED_HOLD_SECONDS = "paced", 0.02
+    long = "word " * 400  # at the usual pace a reader would see it for half a minute
+    await house(f"says:{long} flag-block", f"says:{long}", provider=Provider.LIST)
+    told = await asyncio.wait_for(page.ask(), 10)
+    assert told[-1]["type"] == "battle.void"
+    assert "flag-block" not in "".join(page.raw)
 
 
 async def test_without_a_provider_nothing_is_checked(house, backend, page):

@@ -226,6 +226,7 @@ function onEvent(event) {
       break;
     case "battle.void":
       canRegenerate = mode !== "battle";
+      for (const slot of event.withdrawn ?? []) sides[slot].withdraw();
       for (const each of both) {
         if (mode === "battle") each.phase("", "");
         else if (!each.done) each.phase("failed", "no answer");

@@ -96,6 +96,13 @@ export class Side {
     this.phase("done", `done · ${words} ${words === 1 ? "word" : "words"}`);
   }
 
+  /** Nobody may read this answer any more. */
+  withdraw() {
+    this.#write("", "");
+    this.turn.querySelector("[data-tools]").hidden = true;
+    this.phase("failed", "no answer");
+  }
+
   /** Where an answer comes from: a number while the models are anonymous, else the links. */
   sources(found) {
     const line = this.turn.querySelector("[data-sources]");
