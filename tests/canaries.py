@@ -16,6 +16,7 @@ PRICE = "7315"
 # Which models there are is public, and the same on every page: see `model_lists`.
 _MODEL_LIST = re.compile(rb'<details class="contestants">.*?</details>', re.DOTALL)
 
+_PRICE = re.compile(rb"\.%b(?!\d)" % PRICE.encode())  # a moment has six digits after its point
 # Numbers of their own: random keys in cookies hold any five digits now and then.
 _TOKENS = re.compile(
     rb"(?<!\w)(?:%b)(?!\w)" % b"|".join(b"%d,?%03d" % divmod(n, 1000) for n in LABELLED_USAGE)
@@ -50,8 +51,9 @@ for number, contestant in enumerate(Contestant.objects.select_related("endpoint"
 def search(data: bytes, *, also: tuple[str, ...] = ()) -> list[str]:
     """The canaries in what a browser received, with what stands around it."""
     data = _MODEL_LIST.sub(b"", data).lower()
-    places = [data.find(needle.lower().encode()) for needle in (WORD, f".{PRICE}", *also)]
-    places += [number.start() for number in _TOKENS.finditer(data)]
+    places = [data.find(needle.lower().encode()) for needle in (WORD, *also)]
+    for numbers in (_PRICE, _TOKENS):
+        places += [number.start() for number in numbers.finditer(data)]
     return [data[max(0, at - 60) : at + 80].decode(errors="replace") for at in places if at >= 0]
 
 
