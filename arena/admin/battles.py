@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 
 from arena import votes
 from arena.admin.parts import ReadOnly
@@ -24,10 +24,18 @@ class AnswerInline(ReadOnly, admin.StackedInline):
     fields = (
         ("slot", "contestant", "state", "attempts"),
         "text",
+        ("reasoning", "citations"),
+        "said_earlier",
         ("finish_reason", "stopped", "input_tokens", "output_tokens", "tokens_estimated"),
         ("first_token_ms", "duration_ms", "upstream_id"),
         ("error_kind", "error_detail"),
     )
+    readonly_fields = ("said_earlier",)
+
+    @admin.display(description="What it said before it was asked again")
+    def said_earlier(self, answer: Answer) -> str:
+        said = ((each["state"], each["text"]) for each in answer.earlier)
+        return format_html_join("", "<p>{}: {}</p>", said) or "–"
 
 
 class AttachmentInline(ReadOnly, admin.TabularInline):
@@ -66,8 +74,8 @@ class TurnInline(ReadOnly, admin.TabularInline):
 @admin.register(Battle)
 class BattleAdmin(ReadOnly, admin.ModelAdmin):
     list_display = (
-        "public_id", "mode", "state", "contestant_a", "contestant_b", "pair_probability",
-        "created_at",
+        "public_id", "mode", "state", "void_reason", "contestant_a", "contestant_b",
+        "pair_probability", "created_at",
     )  # fmt: skip
     list_filter = ("state", "mode", "void_reason")
     list_select_related = ("contestant_a", "contestant_b")

@@ -419,7 +419,13 @@ def test_a_battle_leads_to_its_turns_and_their_answers(admin_client):
     battle = factories.battle()
     turn = battle.turns.get()
     assert change_url(turn) in admin_client.get(change_url(battle)).content.decode()
-    assert "Because of a." in admin_client.get(change_url(turn)).content.decode()
+    turn.answers.filter(slot="a").update(
+        reasoning="Let me see.", earlier=[{"state": "complete", "text": "<b>First</b> try"}]
+    )
+    page = admin_client.get(change_url(turn)).content.decode()
+    assert "Because of a." in page
+    assert "Let me see." in page
+    assert "complete: &lt;b&gt;First&lt;/b&gt; try" in page
 
 
 def act(client, action, *rows):

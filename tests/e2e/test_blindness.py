@@ -255,7 +255,7 @@ def test_nothing_chromium_received_before_the_vote_names_a_contestant(
             f"Question {number}: what do you see?"
         )
         page.keyboard.press("Enter")
-        expect(page.locator(".battle")).to_have_attribute("data-state", over)
+        expect(page.locator(".battle")).to_have_attribute("data-state", over, timeout=30_000)
         keep_responses()
         if number % 3 == 0:
             page.reload()
