@@ -45,12 +45,22 @@ class BlockRenderer:
     """
 
     __slots__ = (
-        *("_blank", "_closing", "_html_left", "_line", "_references", "_resumable", "_untried"),
+        *(
+            "_after_cr",
+            "_blank",
+            "_closing",
+            "_html_left",
+            "_line",
+            "_references",
+            "_resumable",
+            "_untried",
+        ),
         "tail",
     )
 
     def __init__(self) -> None:
-        self.tail = ""  # not yet in a finished block, as it was written
+        self.tail = ""  # not yet in a finished block, as it was written, each line ended by an LF
+        self._after_cr = False  # an LF that comes next belongs to the line end already seen
         self._line = 0  # where the line that is not yet complete begins in the tail
         self._closing: re.Pattern[str] | None = None  # the line that ends the open code block
         self._blank = False  # whether the last line was
@@ -61,6 +71,13 @@ class BlockRenderer:
 
     def feed(self, text: str) -> list[str]:
         """Append `text`; return the safe HTML of the blocks that it finished."""
+        # Lines are counted as the parser counts them: a CR alone ends one.
+        if self._after_cr and text:
+            text = text.removeprefix("\n")
+            self._after_cr = False
+        if "\r" in text:
+            self._after_cr = text.endswith("\r")
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
         self.tail += text
         blocks: list[str] = []
         if "\n" in text:
@@ -86,7 +103,7 @@ class BlockRenderer:
         # An indented fence may belong to an item of a list.
         if (fence := FENCE.match(line)) and (fence[1] == "" or not self._resumable):
             if self._finish(start, blocks):
-                self._closing = re.compile(rf" {{0,3}}{fence[2]}{fence[2][0]}*[ \t]*\r?$")
+                self._closing = re.compile(rf" {{0,3}}{fence[2]}{fence[2][0]}*[ \t]*$")
         elif HEADING.match(line):
             if self._finish(start, blocks):
                 self._finish(self._line, blocks)
