@@ -26,10 +26,18 @@ def shared_data() -> Path:
     return folder
 
 
+# Who asks for a page: what pages ask of the database are the verbs' questions, tried without them.
+BROWSERS = {"client", "async_client", "admin_client", "staff"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything that touches the database carries `database`, and runs on each there is."""
+    """What may depend on which database there is carries `database`, and runs on each."""
     for item in items:
-        if item.get_closest_marker("django_db"):
+        if (
+            item.get_closest_marker("django_db")
+            and not item.get_closest_marker("any_database")
+            and BROWSERS.isdisjoint(getattr(item, "fixturenames", ()))
+        ):
             item.add_marker(pytest.mark.database)
 
 

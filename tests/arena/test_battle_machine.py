@@ -195,6 +195,7 @@ class Battles(RuleBasedStateMachine):
                 assert 0 < battle.pair_probability <= 1
 
 
+@pytest.mark.any_database
 @pytest.mark.django_db
 def test_no_history_reaches_a_forbidden_state():
     run_state_machine_as_test(

@@ -233,6 +233,7 @@ def test_the_number_of_queries_does_not_grow_with_the_votes(two, django_assert_m
         export_votes(io.BytesIO(), format="55k", filters=Filters())
 
 
+@pytest.mark.any_database
 def test_memory_does_not_grow_with_the_votes(tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "PAGE", 50)
     path = tmp_path / "votes.csv"

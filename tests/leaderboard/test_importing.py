@@ -554,6 +554,7 @@ def empty_everything() -> None:
 # size
 
 
+@pytest.mark.any_database
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     """Storing is left out: it holds one batch at a time, and the reader says when it has one."""
     monkeypatch.setattr(imported_votes, "store", lambda source, items, models: len(items))
@@ -728,6 +729,7 @@ def check_golden(shared_data: Path, name: str) -> tuple[float, float]:
     return elo, width
 
 
+@pytest.mark.any_database
 def test_a_real_set_is_rated_as_the_reference_does(shared_data):
     elo, width = check_golden(shared_data, "llmfao_gpt4")
     assert elo < 0.01

@@ -119,6 +119,7 @@ def test_nothing_is_withdrawn_without_saying_which(counted):
     assert not Vote.objects.filter(status="excluded").exists()
 
 
+@pytest.mark.any_database
 class AnyWithdrawal(TestCase):
     @settings(max_examples=10, deadline=None)
     @given(st.integers(0, 1000), st.integers(0, 79), st.integers(1, 80))

@@ -146,7 +146,8 @@ async def test_together_a_blocked_answer_is_never_shown(house, page, settings):
 
 async def test_paced_a_blocked_answer_is_shown_no_further_once_it_is_whole(house, page, settings):
     settings.DEFAULT_PACING, settings.PACED_HOLD_SECONDS = "paced", 0.02
-    long = "word " * 400  # at the usual pace a reader would see it for half a minute
+    settings.PACED_CHARACTERS_PER_SECOND = 10
+    long = "word " * 30  # a reader would see it for fifteen seconds
     await house(f"says:{long} flag-block", f"says:{long}", provider=Provider.LIST)
     told = await asyncio.wait_for(page.ask(), 10)
     assert told[-1]["type"] == "battle.void"

@@ -384,6 +384,7 @@ def test_stored_completions_are_scored_by_the_sandbox(tmp_path, bubblewrap):
     assert rescored(tmp_path, dataset)["metrics"] == {"code_block/code": 0.5}
 
 
+@pytest.mark.any_database
 def test_humanevals_own_sample_scores_as_its_readme_says(tmp_path, shared_data, bubblewrap):
     folder = shared_data / "benchmarks" / "humaneval"
     rows = [

@@ -430,6 +430,7 @@ def test_judge_opponent_and_template_are_in_the_fingerprint(model, opponent, mon
 # What the judged write -----------------------------------------------------------------------
 
 
+@pytest.mark.any_database
 def test_hostile_answers_decide_nothing_on_the_whole_path(shared_data, model):
     """The contestant's answer is the hostile one; an honest judge repeats the whole prompt."""
     lines = (shared_data / "hostile/judge_injection.jsonl").read_text().splitlines()

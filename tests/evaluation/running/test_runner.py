@@ -164,7 +164,7 @@ def test_a_worker_that_has_lost_its_lease_does_not_overwrite(new_run, backend):
     started = threading.Event()
     backend.requests = Noticing(started)
     worker.start()
-    assert started.wait(10)
+    assert started.wait(30)
     run.samples.update(lease_owner="fast")
     backend.gate._loop.call_soon_threadsafe(backend.gate.set)
     worker.join(20)
@@ -186,7 +186,7 @@ def test_a_run_stops_in_the_middle_of_a_request(new_run, backend, verb, state, s
     backend.requests = Noticing(started)
     worker = threading.Thread(target=shard_in_a_thread, args=(run,))
     worker.start()
-    assert started.wait(10)
+    assert started.wait(30)
     verb(run=run)
     worker.join(20)
     assert not worker.is_alive()
@@ -275,7 +275,7 @@ def test_what_is_under_way_goes_on_when_errors_are_retried_meanwhile(new_run, ba
             runner._Asking, "_is_wanted", lambda asking: (was_wanted(asking), looks.release())[0]
         )
         worker.start()
-        assert started.wait(10)
+        assert started.wait(30)
         runs.retry_errors(run=run)
         while looks.acquire(blocking=False):
             pass
