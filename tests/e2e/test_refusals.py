@@ -86,5 +86,4 @@ def test_who_has_asked_all_of_a_day_is_told_when_to_come_back(
     expect(alert).to_contain_text("You have asked all that one person may ask on one day.")
     expect(alert).to_contain_text("come back after midnight UTC")
     expect(page.get_by_label("Your question")).to_have_value("And the sea?")
-    expect(page.get_by_role("button", name="Send")).to_be_disabled()
     assert violations(page) == []
