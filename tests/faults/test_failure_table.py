@@ -44,6 +44,8 @@ def faults(shared_data):
 @pytest.fixture
 def site(tmp_path):
     with served(tmp_path) as site:
+        # An answer that never ends is cut at 64 kB: paced, a reader would see it for minutes.
+        site.environment["DEFAULT_PACING"] = "raw"
         yield site
 
 
