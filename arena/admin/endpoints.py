@@ -22,7 +22,7 @@ from django.utils.text import Truncator
 from django.views.decorators.debug import sensitive_post_parameters
 
 from arena import breakers, health, registration, reliability
-from arena.admin.parts import KeyAdmin, KeyForm, ReadOnly
+from arena.admin.parts import KeyForm, ReadOnly, save_with_key
 from arena.backends.base import BackendError
 from arena.backends.registry import ADAPTERS
 from arena.keys import KeyUnreadable
@@ -79,7 +79,7 @@ class ContestantInline(ReadOnly, admin.TabularInline):
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(KeyAdmin, admin.ModelAdmin):
+class EndpointAdmin(admin.ModelAdmin):
     form = EndpointForm
     list_display = (
         "name", "health_now", "kind", "base_url", "api_key_hint", "enabled", "probe_link",
@@ -171,8 +171,8 @@ class EndpointAdmin(KeyAdmin, admin.ModelAdmin):
     def probe_link(self, endpoint: Endpoint) -> str:
         return link_to_probe(endpoint.pk)
 
-    def keep(self, obj: Any, *, new_api_key: str, erase_key: bool) -> bool:
-        return registration.save_endpoint(obj, new_api_key=new_api_key, erase_key=erase_key)
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        save_with_key(request, form, registration.save_endpoint)
 
     def response_add(self, request: HttpRequest, obj: Endpoint, *args: Any) -> HttpResponse:
         """A new endpoint is worth nothing until it has answered once: on to the probe."""

@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_post_parameters
 
 from arena import registration
-from arena.admin.parts import KeyAdmin, KeyForm, ReadOnly
+from arena.admin.parts import KeyForm, ReadOnly, save_with_key
 from arena.models import ModerationCategory, ModerationEvent, ModerationSettings
 from arena.moderation import terms
 
@@ -63,7 +63,7 @@ class CategoryInline(admin.StackedInline):
 
 
 @admin.register(ModerationSettings)
-class ModerationSettingsAdmin(KeyAdmin, admin.ModelAdmin):
+class ModerationSettingsAdmin(admin.ModelAdmin):
     form = HouseForm
     inlines = (CategoryInline,)
     readonly_fields = ("api_key_hint",)
@@ -107,8 +107,8 @@ class ModerationSettingsAdmin(KeyAdmin, admin.ModelAdmin):
             return redirect("admin:arena_moderationsettings_add")
         return super().changelist_view(request, extra_context)
 
-    def keep(self, obj: Any, *, new_api_key: str, erase_key: bool) -> bool:
-        return registration.save_moderation(obj, new_api_key=new_api_key, erase_key=erase_key)
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        save_with_key(request, form, registration.save_moderation)
 
 
 @admin.register(ModerationEvent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -52,21 +53,16 @@ class KeyForm(forms.ModelForm):
         return key
 
 
-class KeyAdmin:
-    """A page of something with an API key: saved by `keep`, which says whether the key is gone."""
-
-    def keep(self, obj: Any, *, new_api_key: str, erase_key: bool) -> bool:
-        raise NotImplementedError
-
-    def save_model(self, request: HttpRequest, obj: Any, form: KeyForm, change: bool) -> None:
-        erased = self.keep(
-            obj,
-            new_api_key=form.cleaned_data.get("new_api_key", ""),
-            erase_key=form.cleaned_data.get("erase_api_key", False),
+def save_with_key(request: HttpRequest, form: KeyForm, save: Callable[..., bool]) -> None:
+    """Save what the form is about; `save` says whether its key had to go with its old address."""
+    erased = save(
+        form.instance,
+        new_api_key=form.cleaned_data.get("new_api_key", ""),
+        erase_key=form.cleaned_data.get("erase_api_key", False),
+    )
+    if erased:
+        messages.warning(
+            request,
+            "The scheme, host or port changed, so the stored API key was erased. "
+            "Enter the key of the new address.",
         )
-        if erased:
-            messages.warning(
-                request,
-                "The scheme, host or port changed, so the stored API key was erased. "
-                "Enter the key of the new address.",
-            )
