@@ -15,8 +15,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from arena.models import Vote
-from leaderboard import tally
 from leaderboard.models import Category, PairCount
+from leaderboard.tally import belonging, checking, pair_counts, settling, vote_features
 
 STEP = 5_000  # votes in one transaction: a quarter of a second, in which no vote is settled
 FEATURES_STEP = 500
@@ -34,7 +34,7 @@ def _nobody(votes: int) -> None:
 @transaction.atomic
 def create(category: Category) -> None:
     """Save a new category. It holds what is tallied already once it has been rebuilt."""
-    tally.lock_counting(alone=True)
+    settling.lock_counting(alone=True)
     category.stale, category.rebuilt_through = True, 0
     category.save(force_insert=True)
 
@@ -48,7 +48,7 @@ def change(category: Category, fields: Iterable[str]) -> None:
     """
     changed = set(fields)
     if "rule" in changed:
-        tally.lock_counting(alone=True)
+        settling.lock_counting(alone=True)
         if Category.objects.get(pk=category.pk).rule != category.rule:
             category.stale, category.rebuilt_through = True, 0
             changed |= {"stale", "rebuilt_through"}
@@ -58,13 +58,13 @@ def change(category: Category, fields: Iterable[str]) -> None:
 @transaction.atomic
 def delete(category: Category) -> None:
     """With the lock: nobody is adding to the counts that go with it."""
-    tally.lock_counting(alone=True)
+    settling.lock_counting(alone=True)
     category.delete()
 
 
 @transaction.atomic
 def mark_stale(categories: Iterable[int]) -> None:
-    tally.lock_counting(alone=True)
+    settling.lock_counting(alone=True)
     Category.objects.filter(pk__in=list(categories)).update(stale=True, rebuilt_through=0)
 
 
@@ -98,7 +98,7 @@ def rebuild_step(*, slug: str | None = None, limit: int = STEP) -> int | None:
     The categories that are furthest behind come first, and do not overtake the next ones: so all
     are soon level, and one walk does for all.
     """
-    tally.lock_counting(alone=True)
+    settling.lock_counting(alone=True)
     marks = {category: category.rebuilt_through for category in _stale(slug)}
     if not marks:
         return None
@@ -110,7 +110,7 @@ def rebuild_step(*, slug: str | None = None, limit: int = STEP) -> int | None:
     votes = Vote.objects.filter(tallied=True, pk__gt=start)
     if end is not None:
         votes = votes.filter(pk__lte=end)
-    batch = list(votes.select_related("battle").only(*tally.LOADED).order_by("pk")[:limit])
+    batch = list(votes.select_related("battle").only(*settling.LOADED).order_by("pk")[:limit])
     if len(batch) == limit:
         end = batch[-1].pk
     for category in behind:
@@ -122,15 +122,15 @@ def rebuild_step(*, slug: str | None = None, limit: int = STEP) -> int | None:
 
 
 def _count(votes: list[Vote], categories: list[Category]) -> None:
-    rules = tally.Rules(categories)
-    features = tally.ensure_features(votes)
-    changes: Counter[tally.Key] = Counter()
+    rules = belonging.Rules(categories)
+    features = vote_features.ensure_features(votes)
+    changes: Counter[belonging.Key] = Counter()
     for vote in votes:
-        lo, hi, outcome = tally.outcome_of(vote)
-        traits = tally.traits_of(features[vote.pk], outcome)
+        lo, hi, outcome = belonging.outcome_of(vote)
+        traits = belonging.traits_of(features[vote.pk], outcome)
         for category in rules.categories_of(vote.pk, traits):
-            changes[tally.Key(category, lo, hi, outcome)] += 1
-    tally.apply(changes)
+            changes[belonging.Key(category, lo, hi, outcome)] += 1
+    pair_counts.apply(changes)
 
 
 def correct() -> int:
@@ -142,9 +142,9 @@ def correct() -> int:
     """
     backfill_features()  # beforehand: it reads texts
     with transaction.atomic():
-        tally.lock_counting(alone=True)
-        found = tally.differences()
-        tally.store({key: by_votes for key, (_, by_votes) in found.items()})
+        settling.lock_counting(alone=True)
+        found = checking.differences()
+        pair_counts.store({key: by_votes for key, (_, by_votes) in found.items()})
     rebuild_stale()  # their counts were left out
     return len(found)
 
@@ -171,10 +171,10 @@ def backfill_features(*, progress: Progress = _nobody) -> int:
     while votes := list(
         Vote.objects.filter(tallied=True, features__isnull=True, pk__gt=last)
         .select_related("battle")
-        .only(*tally.LOADED)
+        .only(*settling.LOADED)
         .order_by("pk")[:FEATURES_STEP]
     ):
-        tally.ensure_features(votes)
+        vote_features.ensure_features(votes)
         last = votes[-1].pk
         total += len(votes)
         progress(len(votes))

@@ -18,7 +18,7 @@ from leaderboard.models import Category
 from leaderboard.ratings.counts import Outcome
 from leaderboard.ratings.style import STYLES
 from leaderboard.rules import FLAGS, NUMBERS, compile_rule, cut_points
-from leaderboard.tally import FEATURE_TRAITS
+from leaderboard.tally.belonging import FEATURE_TRAITS
 
 OUTCOMES = {
     Vote.Choice.A: Outcome.FIRST,

@@ -24,11 +24,12 @@ from django.utils import timezone
 
 from arena.models import Contestant, Vote
 from config.version import VERSION
-from leaderboard import counted_votes, covariance, methods, tally
+from leaderboard import counted_votes, covariance, methods
 from leaderboard.methods import ENGINE_VERSION, Inputs, NotComputable
 from leaderboard.models import OVERALL, Category, Method, PairCount, Rating, Snapshot, VoteFeatures
 from leaderboard.ratings.counts import PairCounts
 from leaderboard.rules import counts_leaks
+from leaderboard.tally import refusals
 
 logger = logging.getLogger(__name__)
 
@@ -213,7 +214,7 @@ class _Work:
 
     @cached_property
     def excluded(self) -> dict[str, int]:
-        return tally.excluded_by_reason()
+        return refusals.excluded_by_reason()
 
     def excluded_from(self, category: Category) -> dict[str, int]:
         """By reason, without those that this category counts nevertheless."""

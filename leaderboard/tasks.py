@@ -2,14 +2,15 @@
 
 from celery import shared_task
 
-from leaderboard import categories, pair_needs, reliability, sampling, snapshots, tally
+from leaderboard import categories, pair_needs, reliability, sampling, snapshots
 from leaderboard.models import Method
+from leaderboard.tally import checking, settling
 from leaderboard.transfer import import_runs
 
 
 @shared_task
 def settle_votes() -> int:
-    return tally.settle_all()
+    return settling.settle_all()
 
 
 @shared_task
@@ -34,7 +35,7 @@ def prune_snapshots() -> int:
 
 @shared_task
 def check_pair_counts() -> int:
-    return tally.check()
+    return checking.check()
 
 
 @shared_task

@@ -17,11 +17,12 @@ from typing import IO, Any
 from django.db.models import Prefetch, Q, QuerySet
 
 from arena.models import Answer, Battle, Turn, Vote
-from leaderboard import public_votes, tally
+from leaderboard import public_votes
 from leaderboard.formats import arena, arena_55k, arena_140k, plain, preferences
 from leaderboard.formats.records import VoteRecord, Winner
 from leaderboard.models import Category
 from leaderboard.rules import FLAGS, NUMBERS, compile_rule
+from leaderboard.tally import belonging
 from leaderboard.transfer.occurrences import Occurrences
 
 PAGE = 500
@@ -238,7 +239,7 @@ def _chosen(filters: Filters, target: Format, *, texts: bool) -> Iterator[tuple[
             if filters.agreed_only:
                 for page in _paged(_with_prompts(queryset)):
                     for vote in filter(fits, page):
-                        judged.add(_question(vote), tally.outcome_of(vote)[2])
+                        judged.add(_question(vote), belonging.outcome_of(vote)[2])
             loaded = queryset
             if texts:
                 loaded = _with_texts(queryset)
@@ -267,7 +268,7 @@ def _category(slug: str) -> Callable[[Vote], bool]:
         if features is None:  # not settled yet: nobody knows
             return not category.rule
         known: dict[str, Any] = {name: getattr(features, name) for name in (*FLAGS, *NUMBERS)}
-        known |= {"language": features.language, "outcome": tally.outcome_of(vote)[2]}
+        known |= {"language": features.language, "outcome": belonging.outcome_of(vote)[2]}
         return rule(known)
 
     return fits
@@ -341,7 +342,7 @@ def _judged_turns(vote: Vote) -> list[Turn]:
 
 def _question(vote: Vote) -> bytes:
     """The same for votes on the same prompts and the same two models, whichever side they sat."""
-    lo, hi, _ = tally.outcome_of(vote)
+    lo, hi, _ = belonging.outcome_of(vote)
     digest = hashlib.sha256(b"%d %d" % (lo, hi))
     for turn in _judged_turns(vote):
         digest.update(hashlib.sha256(turn.prompt.encode()).digest())

@@ -16,8 +16,9 @@ from django.core.management import call_command
 from django.db.models import F
 
 from arena.models import Vote
-from leaderboard import counted_votes, public_votes, snapshots, tally, verification, withdrawal
+from leaderboard import counted_votes, public_votes, snapshots, verification, withdrawal
 from leaderboard.models import Category, Method, PairCount, Snapshot
+from leaderboard.tally import checking, settling
 
 VOTES = int(os.environ.get("ARENA_SCALE_VOTES", "100000"))
 MODELS = int(os.environ.get("ARENA_SCALE_MODELS", "300"))
@@ -56,7 +57,7 @@ def test_a_large_arena_is_published_in_little_memory_and_verified(tmp_path):
     with measured("generate"):
         call_command("generate_votes", votes=VOTES, models=MODELS, voters=10_000)
     with measured("count") as count:
-        tally.settle_all()
+        settling.settle_all()
     with measured("publish every category") as publish:
         assert snapshots.publish_all([Method.BRADLEY_TERRY]) > 1
     with measured("look again, nothing new") as again:
@@ -72,7 +73,7 @@ def test_a_large_arena_is_published_in_little_memory_and_verified(tmp_path):
     voter = Vote.objects.values_list("voter__key", flat=True).order_by("pk")[0]
     with measured("withdraw a voter, publish overall") as withdrawn:
         assert withdrawal.withdraw(voter=voter) > 0
-        tally.settle_all()
+        settling.settle_all()
         assert snapshots.publish(Category.objects.get(slug="overall")) is not None
     export = tmp_path / "votes.csv.gz"
     with measured("write the public export") as write:
@@ -86,7 +87,7 @@ def test_a_large_arena_is_published_in_little_memory_and_verified(tmp_path):
     with measured("correct every count") as corrected:
         PairCount.objects.filter(category__slug="overall").update(n=F("n") + 1)
         call_command("recount", "--rebuild")
-    assert not tally.differences()
+    assert not checking.differences()
     assert publish.extra_memory < 200
     assert style.extra_memory < 200
     assert elo.extra_memory < 200

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from evaluation.results.published import benchmarks
-from leaderboard import snapshots, tally
+from leaderboard import snapshots
 from leaderboard.formats import arena
 from leaderboard.models import Category
+from leaderboard.tally import settling
 from tests import factories
 from tests.leaderboard.boards import contestants, published
 
@@ -125,7 +126,7 @@ def test_what_a_real_snapshot_stored_adds_up_to_its_votes(client, three):
     for better, worse in ((0, 1), (1, 2), (2, 0)):
         for choice in ("a", "b", "tie", "both_bad"):
             factories.vote(choice, contestant_a=three[better], contestant_b=three[worse])
-    tally.settle_all()
+    settling.settle_all()
     snapshots.publish(Category.objects.get(slug="overall"))
     pairs = get(client, "pairs")["pairs"]
     assert [p["battles"] for p in pairs] == [4, 4, 4]
@@ -134,7 +135,7 @@ def test_what_a_real_snapshot_stored_adds_up_to_its_votes(client, three):
 
 def test_votes_are_paged_by_cursor_without_gap_or_repeat(client, three):
     votes = [factories.vote(contestant_a=three[0], contestant_b=three[1]) for _ in range(5)]
-    tally.settle_all()
+    settling.settle_all()
     seen, after = [], 0
     while after is not None:
         page = get(client, "votes", limit=2, after=after)
@@ -145,7 +146,7 @@ def test_votes_are_paged_by_cursor_without_gap_or_repeat(client, three):
 
 def test_a_vote_is_a_row_of_the_public_export_with_its_digest(client, three):
     factories.vote("a", contestant_a=three[0], contestant_b=three[1])
-    tally.settle_all()
+    settling.settle_all()
     vote = get(client, "votes")["votes"][0]
     assert (vote["model_a"], vote["model_b"], vote["winner"]) == (
         "Model 000", "Model 001", "model_a"
@@ -172,7 +173,7 @@ def test_no_answer_names_an_endpoint_an_upstream_model_a_hidden_model_or_a_voter
     voters = []
     for a, b in ((shown, hidden[0]), (hidden[1], shown), (shown, three[0])):
         voters.append(factories.vote(contestant_a=a, contestant_b=b).voter.key)
-    tally.settle_all()
+    settling.settle_all()
     models = [hidden[0], shown, *three, hidden[1]]
     snapshot = published(models, cells=[[0, 1, "lo", 5], [1, 5, "hi", 5], [1, 2, "lo", 5]])
     paths = [*PATHS, "models/shown", "models/shown/history", f"snapshots/{snapshot.pk}",
@@ -297,7 +298,7 @@ def test_the_number_of_queries_does_not_grow(
     def votes(number, a, b):
         for _ in range(number):
             factories.vote(contestant_a=a, contestant_b=b)
-        tally.settle_all()
+        settling.settle_all()
 
     votes(1, three[0], three[1])
     published(three, cells=[[0, 1, "lo", 1]])

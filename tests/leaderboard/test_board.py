@@ -10,8 +10,9 @@ import pytest
 from django.template import Context, Template
 
 from evaluation.results.published import benchmarks
-from leaderboard import sampling, snapshots, tally
+from leaderboard import sampling, snapshots
 from leaderboard.models import Category
+from leaderboard.tally import settling
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +28,7 @@ def voted():
     for better, worse in ((0, 1), (1, 2), (0, 2)):
         for choice in ("a", "a", "a", "b", "tie"):
             factories.vote(choice, contestant_a=models[better], contestant_b=models[worse])
-    tally.settle_all()
+    settling.settle_all()
     return models
 
 
@@ -58,7 +59,7 @@ def test_the_board_shows_rank_rating_interval_votes_organisation_and_licence(cli
 def test_votes_show_only_once_they_are_published(client, voted):
     publish()
     factories.vote(contestant_a=voted[0], contestant_b=voted[1])
-    tally.settle_all()
+    settling.settle_all()
     assert "<dd>15</dd>" in board(client)
     publish()
     assert "<dd>16</dd>" in board(client)
@@ -100,7 +101,7 @@ def test_the_page_is_not_sent_again_to_who_has_it(client, voted):
     again = client.get("/leaderboard/", headers={"if-none-match": first["ETag"]})
     assert again.status_code == 304
     factories.vote(contestant_a=voted[0], contestant_b=voted[1])
-    tally.settle_all()
+    settling.settle_all()
     publish()
     newer = client.get("/leaderboard/", headers={"if-none-match": first["ETag"]})
     assert newer.status_code == 200
@@ -146,7 +147,7 @@ def test_a_model_has_a_page_with_its_rating_rivals_and_history(client, voted):
 def test_a_preview_has_no_page_and_no_row(client, voted):
     secret = factories.contestant(name="CANARY preview", status="preview")
     factories.vote(contestant_a=secret, contestant_b=voted[0])
-    tally.settle_all()
+    settling.settle_all()
     publish()
     assert client.get(f"/leaderboard/models/{secret.slug}/").status_code == 404
     for path in ("", "charts/", "compare/", "method/"):

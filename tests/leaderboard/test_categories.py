@@ -8,8 +8,9 @@ from django.urls import reverse
 
 from arena import votes
 from arena.models import Turn, Vote
-from leaderboard import categories, tally, tasks
+from leaderboard import categories, tasks
 from leaderboard.models import OVERALL, Category, PairCount, VoteFeatures
+from leaderboard.tally import checking, settling
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +31,7 @@ def counted():
             for prompt in PROMPTS:
                 vote = factories.vote(choice, contestant_a=a, contestant_b=b)
                 Turn.objects.filter(battle=vote.battle).update(prompt=prompt)
-    tally.settle_all()
+    settling.settle_all()
 
 
 def counts(slug):
@@ -78,7 +79,7 @@ def test_a_category_made_in_the_admin_and_backfilled_equals_a_count_from_scratch
     PairCount.objects.all().delete()
     VoteFeatures.objects.all().delete()
     Vote.objects.update(tallied=False, tally_due=True)
-    tally.settle_all()
+    settling.settle_all()
     assert counts("hard") == backfilled
 
 
@@ -88,11 +89,11 @@ def test_a_changed_rule_takes_effect_when_rebuilt_and_holds_for_votes_since(coun
     post(admin_client, '{"language": "de"}', category, slug="coding")
     vote = factories.vote()
     Turn.objects.filter(battle=vote.battle).update(prompt="Wo ist der Bahnhof, bitte?")
-    tally.settle_all()
+    settling.settle_all()
     assert counts("coding") == code  # the old counts stand until the new ones are made
     tasks.rebuild_categories()
     assert counts("coding") == counts("german") != code
-    assert tally.differences() == {}
+    assert checking.differences() == {}
 
 
 def test_a_rule_that_is_none_is_refused_with_its_reason(admin_client):
@@ -128,7 +129,7 @@ def test_deleting_a_category_takes_its_counts_with_it(counted, admin_client):
     url = reverse("admin:leaderboard_category_delete", args=[category.pk])
     assert admin_client.post(url, {"post": "yes"}).status_code == 302
     assert not PairCount.objects.filter(category=category.pk).exists()
-    assert tally.differences() == {}
+    assert checking.differences() == {}
 
 
 def test_a_rebuild_that_was_stopped_goes_on_where_it_was(counted):
@@ -161,11 +162,11 @@ def test_votes_are_taken_from_a_half_rebuilt_category_only_as_far_as_it_is(count
     first, last = Vote.objects.order_by("pk").first(), Vote.objects.order_by("pk").last()
     for vote in (first, last):
         votes.exclude(vote_id=vote.pk, reason=Vote.Exclusion.ADMINISTRATOR)
-    tally.settle_all()
+    settling.settle_all()
     assert sum(n for *_, n in counts(OVERALL)) == 9
     categories.rebuild_stale()
     assert sum(n for *_, n in counts(OVERALL)) == 46
-    assert tally.differences() == {}
+    assert checking.differences() == {}
 
 
 def test_the_command_computes_features_that_older_votes_lack(counted, capsys):

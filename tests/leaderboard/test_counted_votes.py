@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from leaderboard import counted_votes, tally
+from leaderboard import counted_votes
 from leaderboard.models import Category, PairCount, VoteFeatures
+from leaderboard.tally import settling
 from tests.leaderboard.imported import imported_votes
 
 pytestmark = pytest.mark.django_db
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def votes():
     made = imported_votes(90)
-    tally.settle_all()
+    settling.settle_all()
     return made
 
 

@@ -13,8 +13,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from arena.models import Answer, Battle, Turn, Vote
-from leaderboard import tally
 from leaderboard.models import VoteFeatures
+from leaderboard.tally import settling
 from leaderboard.transfer import exporting
 from leaderboard.transfer.exporting import BadFilter, Filters, export_votes
 from leaderboard.transfer.importing import import_votes
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 def exported(format: str, **filters: Any) -> str:
-    tally.settle_all()
+    settling.settle_all()
     stream = io.BytesIO()
     export_votes(stream, format=format, filters=Filters(**filters))
     return stream.getvalue().decode()
@@ -134,7 +134,7 @@ def test_excluded_and_held_votes_come_only_on_request(two):
 
 def test_a_vote_that_waits_is_not_exported(two):
     vote(two)
-    tally.settle_all()
+    settling.settle_all()
     vote(two)
     stream = io.BytesIO()
     assert export_votes(stream, format="plain", filters=Filters(include_excluded=True)).rows == 1
@@ -155,7 +155,7 @@ def test_time_turns_and_language_choose(two):
     another_turn(new)
     for made, year in ((old, 2024), (new, 2025)):
         Vote.objects.filter(pk=made.pk).update(created_at=datetime(year, 1, 1, tzinfo=UTC))
-    tally.settle_all()
+    settling.settle_all()
     VoteFeatures.objects.filter(vote=new).update(language="de")
     VoteFeatures.objects.filter(vote=old).update(language="en")
     first, second = ("a", "b", "model_a"), ("a", "b", "model_b")
@@ -228,7 +228,7 @@ def test_the_public_export_knows_no_filters(two):
 def test_the_number_of_queries_does_not_grow_with_the_votes(two, django_assert_max_num_queries):
     for _ in range(12):
         vote(two)
-    tally.settle_all()
+    settling.settle_all()
     with django_assert_max_num_queries(5):  # one page: votes, turns, answers; the empty next one
         export_votes(io.BytesIO(), format="55k", filters=Filters())
 
@@ -271,7 +271,7 @@ def test_the_command_says_how_many_votes_it_leaves_out_for_want_of_text(two, tmp
     path.write_text("model_a,model_b,winner\na,b,model_a\na,b,model_b\n")
     import_votes(path)
     vote(two)
-    tally.settle_all()
+    settling.settle_all()
     _, err = run("--format", "dpo", "--output", str(tmp_path / "votes.jsonl"))
     assert "1 votes, 1 rows. 2 more would pass and are left out, having no text." in err
     out, _ = run("--format", "dpo", "--preview")
@@ -282,7 +282,7 @@ def test_the_command_says_how_many_votes_it_leaves_out_for_want_of_text(two, tmp
 
 def test_the_command_writes_a_compressed_file_that_is_the_same_each_time(two, tmp_path):
     vote(two)
-    tally.settle_all()
+    settling.settle_all()
     files = [tmp_path / name for name in ("one.csv.gz", "two.csv.gz")]
     for path in files:
         _, err = run("--format", "plain", "--output", str(path))
@@ -294,7 +294,7 @@ def test_the_command_writes_a_compressed_file_that_is_the_same_each_time(two, tm
 def test_the_command_shows_the_beginning_and_the_totals(two):
     for _ in range(7):
         vote(two)
-    tally.settle_all()
+    settling.settle_all()
     out, _ = run("--format", "dpo", "--preview")
     *shown, total = out.splitlines()
     assert [json.loads(line)["prompt"] for line in shown] == ["Why?"] * 5
@@ -304,7 +304,7 @@ def test_the_command_shows_the_beginning_and_the_totals(two):
 def test_the_command_takes_days_and_turns(two):
     made = vote(two)
     Vote.objects.filter(pk=made.pk).update(created_at=datetime(2025, 6, 1, 23, 59, tzinfo=UTC))
-    tally.settle_all()
+    settling.settle_all()
     period = ["--from", "2025-06-01", "--to", "2025-06-01"]
     out, _ = run("--format", "plain", "--preview", "--turns", "1", *period)
     assert out.endswith("1 votes of 1 looked at.\n")
@@ -314,7 +314,7 @@ def test_the_command_takes_days_and_turns(two):
 
 def test_a_failed_export_leaves_no_file(two, tmp_path, monkeypatch):
     vote(two)
-    tally.settle_all()
+    settling.settle_all()
     monkeypatch.setattr(exporting, "_record", lambda *args, **kwargs: 1 / 0)
     path = tmp_path / "votes.csv"
     with pytest.raises(ZeroDivisionError):

@@ -7,10 +7,11 @@ from django.db.models import F
 
 from arena import votes
 from arena.models import Answer, Contestant, Turn, Vote
-from leaderboard import counted_votes, public_votes, snapshots, tally, verification, withdrawal
+from leaderboard import counted_votes, public_votes, snapshots, verification, withdrawal
 from leaderboard.formats import arena
 from leaderboard.formats.source import Source
 from leaderboard.models import OVERALL, Category, PairCount
+from leaderboard.tally import checking, settling
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -61,26 +62,26 @@ COUNTED = ("counted", "", False)
 )
 def test_the_mark_is_made_when_a_vote_is_counted(pair, text, slot, expected):
     vote = said(factories.vote(**pair), text, slot=slot)
-    tally.settle_all()
+    settling.settle_all()
     assert standing(vote) == expected
 
 
 def test_what_the_person_typed_is_no_leak(pair):
     vote = said(factories.vote(**pair), "Left 7B? Yes.", prompt="Are you left-7b?")
     other = said(factories.vote(**pair), "I could not say.", prompt="I am Left 7B. Who are you?")
-    tally.settle_all()
+    settling.settle_all()
     assert standing(vote) == standing(other) == COUNTED
 
 
 def test_such_votes_are_in_the_counts_of_the_one_category_that_asks_for_them(pair):
     said(factories.vote(**pair), "I am Left 7B")
     factories.vote(**pair)
-    tally.settle_all()
+    settling.settle_all()
     assert in_counts(OVERALL) == 1
     assert in_counts(WITH_LEAKS) == 2
     for category in Category.objects.exclude(slug=WITH_LEAKS):
         assert in_counts(category.slug) <= 1, category
-    assert tally.differences() == {}
+    assert checking.differences() == {}
     read = counted_votes.read(Category.objects.all())
     assert read.of(Category.objects.get(slug=OVERALL).pk).sum() == 1
     assert read.of(Category.objects.get(slug=WITH_LEAKS).pk).sum() == 2
@@ -88,23 +89,23 @@ def test_such_votes_are_in_the_counts_of_the_one_category_that_asks_for_them(pai
 
 def test_excluding_and_restoring_one_leaves_the_counts_right(pair):
     vote = said(factories.vote(**pair), "I am Left 7B")
-    tally.settle_all()
+    settling.settle_all()
     votes.exclude(vote_id=vote.pk, reason=Vote.Exclusion.ADMINISTRATOR)
-    tally.settle_all()
+    settling.settle_all()
     assert in_counts(WITH_LEAKS) == 0
     assert standing(vote)[:2] == ("excluded", "administrator")
     votes.restore(vote_id=vote.pk)
-    tally.settle_all()
+    settling.settle_all()
     assert standing(vote) == LEAKED
     assert (in_counts(WITH_LEAKS), in_counts(OVERALL)) == (1, 0)
-    assert tally.differences() == {}
+    assert checking.differences() == {}
 
 
 def test_a_withdrawal_takes_them_too(pair):
     vote = said(factories.vote(**pair), "I am Left 7B")
-    tally.settle_all()
+    settling.settle_all()
     assert withdrawal.withdraw(contestant=Contestant.objects.get(name="Left 7B")) == 1
-    tally.settle_all()
+    settling.settle_all()
     assert standing(vote)[:2] == ("excluded", "administrator")
     assert in_counts(WITH_LEAKS) == 0
 
@@ -114,13 +115,13 @@ def test_votes_of_other_arenas_are_as_those_counted_them(pair):
     type(vote.battle).objects.filter(pk=vote.battle_id).update(
         source=factories.source(), external_id="q", voter=F("voter")
     )
-    tally.settle_all()
+    settling.settle_all()
     assert standing(vote) == COUNTED
     stated = factories.imported_battle(**pair)
     elsewhere = Vote.objects.create(
         battle=stated, choice="a", turn=1, status="excluded", exclusion_reason="identity_leak"
     )
-    tally.settle_all()
+    settling.settle_all()
     assert standing(elsewhere) == ("excluded", "identity_leak", False)
     assert in_counts(WITH_LEAKS) == 1
 
@@ -138,7 +139,7 @@ def published(settings, tmp_path):
         factories.vote(choice, **models)
     for choice in ("a", "b"):
         said(factories.vote(choice, **models), "I am Left 7B")
-    tally.settle_all()
+    settling.settle_all()
     path = tmp_path / "votes.csv"
     public_votes.write_file(path)
     made = {

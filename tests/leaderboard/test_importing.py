@@ -15,8 +15,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from arena.models import Answer, Battle, Contestant, Source, Turn, Vote, Voter
-from leaderboard import public_votes, snapshots, tally
+from leaderboard import public_votes, snapshots
 from leaderboard.models import OVERALL, Category, PairCount, Rating, VoteFeatures
+from leaderboard.tally import settling
 from leaderboard.transfer import downloads, imported_votes, importing
 from leaderboard.transfer.downloads import DownloadFailed
 from leaderboard.transfer.importing import ImportRefused, import_votes
@@ -42,7 +43,7 @@ def written(folder: Path, text: str, name: str = "votes.csv") -> Path:
 
 
 def counts() -> dict[tuple[str, str, str], int]:
-    tally.settle_all()
+    settling.settle_all()
     return {
         (c.lo.name, c.hi.name, c.outcome): c.n
         for c in PairCount.objects.filter(category__slug=OVERALL, n__gt=0).select_related(
@@ -320,7 +321,7 @@ def test_what_a_source_says_of_a_vote_without_text_becomes_its_features(tmp_path
     assert (features.language, features.turns, features.code) == ("de", 3, True)
     assert (features.tokens_a, features.tokens_b) == (10, 20)
     assert (features.headers_a, features.lists_b, features.bold_b) == (1, 4, 6)
-    tally.settle_all()
+    settling.settle_all()
     categories = PairCount.objects.filter(n__gt=0).values_list("category__slug", flat=True)
     assert {"german", "coding", "multi-turn", OVERALL} <= set(categories)
 
@@ -505,7 +506,7 @@ def test_the_public_export_of_an_arena_gives_the_same_ratings_in_another(tmp_pat
     Vote.objects.filter(pk=excluded.pk).update(
         status=Vote.Status.EXCLUDED, exclusion_reason=Vote.Exclusion.ADMINISTRATOR
     )
-    tally.settle_all()
+    settling.settle_all()
     factories.vote("a", contestant_a=three, contestant_b=two)  # still waiting
     before = ratings_by_category()
     path = tmp_path / "public.csv.gz"
@@ -514,7 +515,7 @@ def test_the_public_export_of_an_arena_gives_the_same_ratings_in_another(tmp_pat
 
     report = import_votes(path)
     assert (report.format, report.imported) == ("arena", 14)
-    tally.settle_all()
+    settling.settle_all()
     assert ratings_by_category() == before
     assert Vote.objects.get(status=Vote.Status.EXCLUDED).exclusion_reason == "administrator"
     assert Vote.objects.get(status=Vote.Status.HELD).tallied is False
@@ -522,7 +523,7 @@ def test_the_public_export_of_an_arena_gives_the_same_ratings_in_another(tmp_pat
 
 def test_a_public_export_that_was_changed_is_refused(tmp_path):
     factories.vote("a")
-    tally.settle_all()
+    settling.settle_all()
     path = tmp_path / "public.csv"
     public_votes.write_file(path)
     head, _, rows = path.read_text().partition("\n")

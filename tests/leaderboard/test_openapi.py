@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
-from leaderboard import tally
 from leaderboard.api.operations import api
+from leaderboard.tally import settling
 from tests import factories
 from tests.leaderboard.boards import contestants, published
 
@@ -34,7 +34,7 @@ def document(db):
     models[3].save()
     for other in models[1:4]:
         factories.vote(contestant_a=models[0], contestant_b=other)
-    tally.settle_all()
+    settling.settle_all()
     cells = [[0, n, "lo", n] for n in range(1, 12)]
     for category in ("overall", "coding"):
         for method in ("bradley_terry", "style_control"):

@@ -4,8 +4,9 @@ import pytest
 
 from arena import pairing, sampler
 from arena.models import ArenaSettings, Contestant, PairNeeds
-from leaderboard import pair_needs, tally
+from leaderboard import pair_needs
 from leaderboard.models import Category
+from leaderboard.tally import settling
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -17,7 +18,7 @@ def models():
     old, other, new = (factories.contestant() for _ in range(3))
     for choice in ["a", "b"] * 20:
         factories.vote(choice, contestant_a=old, contestant_b=other)
-    tally.settle_all()
+    settling.settle_all()
     return old, other, new
 
 
@@ -60,7 +61,7 @@ def test_nothing_is_written_before_something_has_changed(models):
     assert pair_needs.refresh()
     assert pair_needs.refresh() is None
     factories.vote("a", contestant_a=models[0], contestant_b=models[2])
-    tally.settle_all()
+    settling.settle_all()
     assert pair_needs.refresh().votes == 41
     factories.contestant()
     assert len(pair_needs.refresh().contestants) == 4

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from arena import votes
 from arena.models import Vote, Voter
-from leaderboard import public_votes, tally
+from leaderboard import public_votes
 from leaderboard.formats import arena
 from leaderboard.formats.records import BadRow, VoteRecord
 from leaderboard.formats.source import Source, UnknownFormat
 from leaderboard.formats.vote_file import open_votes
 from leaderboard.models import Category, VoteFeatures
+from leaderboard.tally import settling
 from tests import factories
 
 
@@ -38,7 +39,7 @@ class TestExport:
             contestant_b=factories.contestant(name="Right"),
             pair_probability=0.125,
         )
-        tally.settle_all()
+        settling.settle_all()
         (row,) = rows()
         assert list(row) == list(arena.COLUMNS)
         assert row["vote_id"] == vote.battle.public_id
@@ -75,7 +76,7 @@ class TestExport:
         made = [factories.vote("a") for _ in range(4)]
         votes.exclude(vote_id=made[1].pk, reason="administrator")
         votes.hold(vote_id=made[2].pk)
-        tally.settle_all()
+        settling.settle_all()
         Vote.objects.filter(pk=made[3].pk).update(status="pending", tallied=False, tally_due=True)
         assert [(row["counted"], row["exclusion_reason"]) for row in rows()] == [
             ("true", ""),
@@ -91,7 +92,7 @@ class TestExport:
             VoteFeatures.objects.create(
                 vote=vote, language=language, turns=2, prompt_tokens=700, code=code
             )
-        tally.settle_all()
+        settling.settle_all()
         first, second = rows()
         assert first["categories"].split() == [
             *("overall", "exclude-ties", "no-refusal", "multi-turn", "long-query"),

@@ -5,8 +5,9 @@ from django.core.management import CommandError, call_command
 
 from arena import votes
 from arena.models import Vote
-from leaderboard import categories, tally, tasks
+from leaderboard import categories, tasks
 from leaderboard.models import OVERALL, Category, PairCount
+from leaderboard.tally import checking, settling
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -19,7 +20,7 @@ def counted():
     for a, b in ((one, two), (two, one), (three, one)):
         for choice in Vote.Choice.values:
             factories.vote(choice, contestant_a=a, contestant_b=b)
-    tally.settle_all()
+    settling.settle_all()
 
 
 def test_counts_that_agree_are_said_to_agree(counted, capsys):
@@ -56,7 +57,7 @@ def test_correcting_takes_the_same_few_statements_however_much_is_wrong(
     PairCount.objects.all().delete()
     with django_assert_num_queries(len(few.captured_queries)):
         assert categories.correct() > 10
-    assert tally.differences() == {}
+    assert checking.differences() == {}
 
 
 def test_a_category_that_is_not_complete_is_completed_too(counted):
@@ -64,7 +65,7 @@ def test_a_category_that_is_not_complete_is_completed_too(counted):
     PairCount.objects.all().delete()
     call_command("recount", "--rebuild")
     assert not Category.objects.filter(stale=True).exists()
-    assert tally.differences() == {}
+    assert checking.differences() == {}
     assert PairCount.objects.filter(category__slug="exclude-ties").exists()
 
 
@@ -80,12 +81,12 @@ def test_votes_counted_while_rebuilding_are_kept(counted, monkeypatch):
             votes.exclude(vote_id=remaining.pop().pk, reason=Vote.Exclusion.ADMINISTRATOR)
             votes.exclude(vote_id=remaining.pop(0).pk, reason=Vote.Exclusion.ADMINISTRATOR)
             factories.vote("b", contestant_a=Vote.objects.first().battle.contestant_a)
-            tally.settle_all()
+            settling.settle_all()
         return done
 
     monkeypatch.setattr(categories, "rebuild_step", disturbed)
     call_command("recount", "--rebuild")
-    assert tally.differences() == {}
+    assert checking.differences() == {}
     assert not Category.objects.filter(stale=True).exists()
 
 

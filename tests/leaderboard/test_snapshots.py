@@ -7,12 +7,13 @@ from django.db import IntegrityError, connection, transaction
 
 from arena import votes
 from arena.models import Contestant, Vote
-from leaderboard import liveness, snapshots, tally
+from leaderboard import liveness, snapshots
 from leaderboard.models import Category, Method, PairCount, Rating, Snapshot, VoteFeatures
 from leaderboard.ratings.bootstrap import bootstrap
 from leaderboard.ratings.bradley_terry import fit_bt
 from leaderboard.ratings.counts import PairCounts
 from leaderboard.ratings.fit import Mean
+from leaderboard.tally import settling
 from tests import factories
 from tests.leaderboard.imported import imported_votes
 
@@ -33,7 +34,7 @@ def overall():
 @pytest.fixture
 def styled_votes():
     made = imported_votes(90)
-    tally.settle_all()
+    settling.settle_all()
     return made
 
 
@@ -48,7 +49,7 @@ def three_models_with_votes():
     for better, worse in ((0, 1), (1, 2), (0, 2)):
         for choice in ("a", "a", "b", "tie"):
             factories.vote(choice, contestant_a=models[better], contestant_b=models[worse])
-    tally.settle_all()
+    settling.settle_all()
     return models
 
 
@@ -94,7 +95,7 @@ def test_the_numbers_are_those_of_the_engine(overall, three_models):
 
 def test_the_share_of_votes_that_call_both_bad_is_shown_by_model(overall, three_models):
     factories.vote("both_bad", contestant_a=three_models[0], contestant_b=three_models[1])
-    tally.settle_all()
+    settling.settle_all()
     shares = dict(snapshots.publish(overall).ratings.values_list("contestant", "both_bad_rate"))
     assert [shares[m.pk] for m in three_models] == [pytest.approx(1 / 9), pytest.approx(1 / 9), 0]
 
@@ -121,7 +122,7 @@ def test_a_new_vote_publishes_a_new_snapshot_and_keeps_the_old(overall, three_mo
     first = snapshots.publish(overall)
     before = list(first.ratings.values_list("contestant", "rating"))
     factories.vote("a", contestant_a=three_models[2], contestant_b=three_models[0])
-    tally.settle_all()
+    settling.settle_all()
     second = snapshots.publish(overall)
     first.refresh_from_db()
     assert (first.superseded, second.superseded) == (True, False)
@@ -132,7 +133,7 @@ def test_a_vote_out_and_another_in_publishes_although_the_sum_is_the_same(overal
     first = snapshots.publish(overall)
     votes.exclude(vote_id=Vote.objects.first().pk, reason="administrator")
     factories.vote("b", contestant_a=three_models[0], contestant_b=three_models[2])
-    tally.settle_all()
+    settling.settle_all()
     second = snapshots.publish(overall)
     assert second.votes_counted == first.votes_counted
     assert second.data_hash != first.data_hash
@@ -148,7 +149,7 @@ def test_a_new_model_is_listed_before_its_first_vote(overall, three_models):
 def test_a_model_that_only_won_has_no_number_and_says_why(overall, three_models):
     hero = factories.contestant()
     factories.vote("a", contestant_a=hero, contestant_b=three_models[0])
-    tally.settle_all()
+    settling.settle_all()
     row = snapshots.publish(overall).ratings.get(contestant=hero)
     assert (row.rating, row.rank, row.votes) == (None, None, 1)
     assert row.status == Rating.Status.PROVISIONAL
@@ -168,7 +169,7 @@ def test_a_category_whose_last_vote_went_says_so(styled_votes):
     german = Category.objects.get(slug="german")
     assert snapshots.publish(german).votes_counted == 45
     Vote.objects.update(status="excluded", exclusion_reason="administrator", tally_due=True)
-    tally.settle_all()
+    settling.settle_all()
     assert snapshots.publish(german).votes_counted == 0
 
 
@@ -209,7 +210,7 @@ def test_votes_without_texts_have_no_style_controlled_board(overall):
     for choice in ("a", "b", "a"):
         battle = factories.imported_battle(contestant_a=models[0], contestant_b=models[1])
         Vote.objects.create(battle=battle, choice=choice, turn=1)
-    tally.settle_all()
+    settling.settle_all()
     assert snapshots.publish(overall, Method.STYLE_CONTROL) is None
     assert snapshots.publish(overall, Method.BRADLEY_TERRY).votes_counted == 3
 
@@ -231,7 +232,7 @@ def test_online_elo_follows_the_order_in_which_votes_were_cast(overall):
     for hours in range(40, 80):
         vote = factories.vote("ab"[hours % 2], contestant_a=models[0], contestant_b=models[1])
         Vote.objects.filter(pk=vote.pk).update(created_at=now + timedelta(hours=hours))
-    tally.settle_all()
+    settling.settle_all()
     rating = lead = 0.0
     for choice in ["a", "a", "a", "b"] + ["a", "b"] * 20:
         step = 4 * ((choice == "a") - 1 / (1 + 10 ** (-2 * lead / 400)))
@@ -266,7 +267,7 @@ def test_the_order_in_which_models_were_registered_changes_no_number(overall):
         for better, worse in ((0, 1), (1, 2), (0, 2)):
             for choice in ("a", "a", "b", "tie"):
                 factories.vote(choice, contestant_a=models[better], contestant_b=models[worse])
-        tally.settle_all()
+        settling.settle_all()
         ratings = snapshots.publish(overall).ratings.order_by("contestant__name")
         found.append(list(ratings.values_list("rating", "lower", "rank_low", "boot_lower")))
         Snapshot.objects.all().delete()
@@ -282,7 +283,7 @@ def test_the_order_in_which_models_were_registered_changes_no_number(overall):
 def test_a_snapshot_says_what_it_left_out(overall, three_models):
     votes.exclude(vote_id=Vote.objects.first().pk, reason="administrator")
     votes.hold(vote_id=Vote.objects.last().pk)
-    tally.settle_all()
+    settling.settle_all()
     factories.vote("a", contestant_a=three_models[0], contestant_b=three_models[1])
     snapshot = snapshots.publish(overall)
     assert snapshot.votes_counted == 10
@@ -293,7 +294,7 @@ def test_a_snapshot_says_what_it_left_out(overall, three_models):
 def test_the_counts_of_a_snapshot_stay_what_they_were(overall, three_models):
     snapshot = snapshots.publish(overall)
     Vote.objects.update(status="excluded", exclusion_reason="administrator", tally_due=True)
-    tally.settle_all()
+    settling.settle_all()
     counts = snapshots.snapshot_counts(Snapshot.objects.get(pk=snapshot.pk))
     a, b = three_models[0].pk, three_models[1].pk
     assert counts.total == 12
@@ -421,7 +422,7 @@ def test_a_previews_votes_are_kept_and_published_only_once_its_name_is_public(
     secret = factories.contestant(status="preview")
     for choice in "ab":
         factories.vote(choice, contestant_a=secret, contestant_b=rival)
-    tally.settle_all()
+    settling.settle_all()
     assert snapshots.publish(overall) is None
     assert liveness.outdated_snapshot() is None  # nothing waits for a worker
     secret.status = "active"

@@ -8,8 +8,9 @@ from django.test import AsyncClient, Client
 from django.utils import timezone
 
 from arena.models import Vote
-from leaderboard import tally, tasks
+from leaderboard import tasks
 from leaderboard.models import ImportPiece, ImportRun
+from leaderboard.tally import settling
 from leaderboard.transfer import import_runs
 from tests import factories
 
@@ -190,7 +191,7 @@ def test_the_database_refuses_a_run_that_is_over_at_no_time():
 
 def test_the_preview_shows_the_beginning_and_downloads_nothing(staff):
     factories.vote(contestant_a=factories.contestant(name="<i>x</i>"))
-    tally.settle_all()
+    settling.settle_all()
     page = staff.post(EXPORT, {"format": "plain", "preview": ""})
     assert "Content-Disposition" not in page
     text = page.content.decode()
@@ -200,11 +201,11 @@ def test_the_preview_shows_the_beginning_and_downloads_nothing(staff):
 
 def test_the_page_says_how_many_votes_have_no_text_and_which_formats_leave_them_out(staff):
     factories.vote()
-    tally.settle_all()
+    settling.settle_all()
     assert "without the texts" not in staff.get(EXPORT).content.decode()
     staff.post(IMPORT, {"upload": upload()})
     tasks.run_import()
-    tally.settle_all()
+    settling.settle_all()
     page = staff.get(EXPORT).content.decode()
     assert "2 counted votes came without the texts" in page
     assert "leave them out (arena-human-preference-55k, " in page
@@ -230,7 +231,7 @@ def test_the_administration_has_the_sites_icon(admin_client):
 def test_a_download_is_the_filtered_file(staff):
     for choice in ("a", "tie"):
         factories.vote(choice)
-    tally.settle_all()
+    settling.settle_all()
     page = staff.post(EXPORT, {"format": "plain", "category": "exclude-ties", "download": ""})
     assert page.streaming
     assert page["Content-Disposition"].startswith('attachment; filename="votes-plain-')
@@ -258,7 +259,7 @@ async def test_a_download_streams_from_the_asynchronous_server():
     from asgiref.sync import sync_to_async
 
     await sync_to_async(factories.vote)()
-    await sync_to_async(tally.settle_all)()
+    await sync_to_async(settling.settle_all)()
     user = await sync_to_async(User.objects.create_superuser)("root", password="x")
     client = AsyncClient()
     await client.aforce_login(user)

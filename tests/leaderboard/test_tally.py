@@ -6,8 +6,9 @@ from django.db.models import F
 
 from arena import votes
 from arena.models import Answer, Battle, Turn, Vote
-from leaderboard import categories, tally
+from leaderboard import categories
 from leaderboard.models import OVERALL, Category, PairCount, VoteFeatures
+from leaderboard.tally import checking, pair_counts, refusals, settling
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -25,7 +26,7 @@ def test_the_winner_is_the_model_whichever_side_it_sat_on():
     factories.vote("a", contestant_a=one, contestant_b=two)
     factories.vote("b", contestant_a=two, contestant_b=one)
     factories.vote("a", contestant_a=two, contestant_b=one)
-    assert tally.settle() == 3
+    assert settling.settle() == 3
     assert counts() == {(one.pk, two.pk, "lo"): 2, (one.pk, two.pk, "hi"): 1}
 
 
@@ -33,14 +34,14 @@ def test_both_kinds_of_tie_are_kept_apart():
     one, two = factories.contestant(), factories.contestant()
     for choice in ("tie", "both_bad", "both_bad"):
         factories.vote(choice, contestant_a=two, contestant_b=one)
-    tally.settle_all()
+    settling.settle_all()
     assert counts() == {(one.pk, two.pk, "tie"): 1, (one.pk, two.pk, "both_bad"): 2}
 
 
 def test_settling_again_counts_nothing_twice():
     vote = factories.vote()
-    assert tally.settle_all() == 1
-    assert tally.settle_all() == 0
+    assert settling.settle_all() == 1
+    assert settling.settle_all() == 0
     vote.refresh_from_db()
     assert (vote.status, vote.tallied, vote.tally_due) == (Vote.Status.COUNTED, True, False)
     assert sum(counts().values()) == 1
@@ -50,11 +51,11 @@ def test_due_votes_are_claimed_without_a_walk_through_the_features_of_all_others
     django_assert_max_num_queries,
 ):
     made = [factories.vote() for _ in range(3)]
-    tally.settle_all()
+    settling.settle_all()
     for vote in made:
         votes.exclude(vote_id=vote.pk, reason=Vote.Exclusion.ADMINISTRATOR)
     with django_assert_max_num_queries(40) as captured:
-        tally.settle_all()
+        settling.settle_all()
     features = VoteFeatures._meta.db_table
     reads = [query["sql"] for query in captured if f'FROM "{features}"' in query["sql"]]
     assert len(reads) == 1
@@ -65,56 +66,56 @@ def test_due_votes_are_claimed_without_a_walk_through_the_features_of_all_others
 
 def test_an_excluded_vote_leaves_the_counts_and_comes_back_when_restored():
     vote = factories.vote()
-    tally.settle_all()
+    settling.settle_all()
     votes.exclude(vote_id=vote.pk, reason=Vote.Exclusion.ADMINISTRATOR)
-    tally.settle_all()
+    settling.settle_all()
     assert counts() == {}
     votes.restore(vote_id=vote.pk)
-    tally.settle_all()
+    settling.settle_all()
     assert sum(counts().values()) == 1
-    assert tally.differences() == {}
+    assert checking.differences() == {}
 
 
 def test_a_vote_excluded_before_it_was_counted_never_counts():
     vote = factories.vote()
     votes.exclude(vote_id=vote.pk, reason=Vote.Exclusion.ADMINISTRATOR)
-    assert tally.settle_all() == 1
+    assert settling.settle_all() == 1
     assert counts() == {}
 
 
 def test_a_held_vote_does_not_count_until_it_is_restored():
     vote = factories.vote()
     votes.hold(vote_id=vote.pk)
-    tally.settle_all()
+    settling.settle_all()
     assert counts() == {}
     votes.restore(vote_id=vote.pk)
-    tally.settle_all()
+    settling.settle_all()
     assert sum(counts().values()) == 1
 
 
 def test_a_failure_in_the_middle_leaves_neither_count_nor_mark(monkeypatch):
     factories.vote()
-    monkeypatch.setattr(tally, "apply", lambda changes: 1 / 0)
+    monkeypatch.setattr(pair_counts, "apply", lambda changes: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        tally.settle()
+        settling.settle()
     monkeypatch.undo()
-    assert tally.settle_all() == 1
+    assert settling.settle_all() == 1
     assert sum(counts().values()) == 1
 
 
 def test_a_drifted_cache_is_found_and_corrected():
     factories.vote()
     factories.vote("tie")
-    tally.settle_all()
+    settling.settle_all()
     PairCount.objects.filter(outcome="tie", category__slug=OVERALL).update(n=5)
-    assert list(tally.differences().values()) == [(5, 1)]
+    assert list(checking.differences().values()) == [(5, 1)]
     categories.correct()
-    assert tally.differences() == {}
+    assert checking.differences() == {}
 
 
 def test_the_database_refuses_a_negative_count():
     factories.vote()
-    tally.settle_all()
+    settling.settle_all()
     with pytest.raises(IntegrityError):
         PairCount.objects.update(n=-1)
 
@@ -145,19 +146,19 @@ def test_a_vote_counts_in_every_category_its_texts_and_outcome_belong_to():
     poem = says(
         factories.vote("a"), "Write a poem about rain.", a="I'm sorry, but I can't do that."
     )
-    tally.settle_all()
+    settling.settle_all()
     assert slugs_of(code) == EVERYBODYS | {"coding", "german", "no-refusal"}
     assert slugs_of(poem) == EVERYBODYS | {"creative-writing", "english", "exclude-ties"}
 
 
 def test_a_vote_leaves_every_category_it_was_counted_in():
     vote = says(factories.vote("a"), "Write a poem about rain.")
-    tally.settle_all()
+    settling.settle_all()
     says(vote, "Solve 2x + 3 = 7.")  # what was stored when it was counted decides
     votes.exclude(vote_id=vote.pk, reason=Vote.Exclusion.ADMINISTRATOR)
-    tally.settle_all()
+    settling.settle_all()
     assert slugs_of(vote) == set()
-    assert tally.differences() == {}
+    assert checking.differences() == {}
 
 
 def test_features_are_of_the_turns_that_were_judged():
@@ -165,7 +166,7 @@ def test_features_are_of_the_turns_that_were_judged():
     Turn.objects.create(
         battle=vote.battle, number=2, prompt="Write a poem.", heartbeat_at=vote.created_at
     )
-    tally.settle_all()
+    settling.settle_all()
     features = VoteFeatures.objects.get(vote=vote)
     assert (features.turns, features.language, features.creative) == (1, "en", False)
     assert (features.bold_a, features.bold_b) == (1, 0)
@@ -178,7 +179,7 @@ def imported(choice="a", **fields):
 
 def test_an_imported_vote_without_text_counts_where_its_outcome_and_turns_say():
     vote = imported("tie")
-    tally.settle_all()
+    settling.settle_all()
     assert slugs_of(vote) == EVERYBODYS | {"multi-turn", "no-refusal"}
     assert vote.features.tokens_a is None
     assert vote.features.prompt_key == ""
@@ -187,14 +188,14 @@ def test_an_imported_vote_without_text_counts_where_its_outcome_and_turns_say():
 def test_features_that_came_with_an_import_are_kept():
     vote = imported()
     VoteFeatures.objects.create(vote=vote, language="ja", turns=1, math=True)
-    tally.settle_all()
+    settling.settle_all()
     assert slugs_of(vote) == EVERYBODYS | {"math", "japanese", "exclude-ties", "no-refusal"}
 
 
 @pytest.mark.parametrize("mode", [Battle.Mode.SIDE_BY_SIDE])
 def test_a_vote_on_named_models_is_excluded_even_when_it_says_it_is_pending(mode):
     vote = factories.vote(mode=mode)
-    tally.settle_all()
+    settling.settle_all()
     vote.refresh_from_db()
     assert (vote.status, vote.exclusion_reason) == ("excluded", "names_shown")
     assert counts() == {}
@@ -204,28 +205,28 @@ def test_the_number_of_queries_does_not_grow_with_the_votes(django_assert_max_nu
     for number in range(25):
         says(factories.vote(), f"Write a poem about the number {number}.")
     with django_assert_max_num_queries(20):
-        assert tally.settle() == 25
+        assert settling.settle() == 25
 
 
 def test_a_batch_that_adds_and_takes_away_does_both():
     one, two = factories.contestant(), factories.contestant()
     first = factories.vote("a", contestant_a=one, contestant_b=two)
-    tally.settle_all()
+    settling.settle_all()
     votes.exclude(vote_id=first.pk, reason=Vote.Exclusion.ADMINISTRATOR)
     factories.vote("b", contestant_a=one, contestant_b=two)
     factories.vote("tie", contestant_a=one, contestant_b=two)
-    tally.settle_all()
+    settling.settle_all()
     assert counts() == {(one.pk, two.pk, "hi"): 1, (one.pk, two.pk, "tie"): 1}
-    assert tally.differences() == {}
+    assert checking.differences() == {}
 
 
 def test_taking_away_what_is_not_there_fails_and_changes_nothing():
     vote = factories.vote()
-    tally.settle_all()
+    settling.settle_all()
     PairCount.objects.all().delete()
     votes.exclude(vote_id=vote.pk, reason=Vote.Exclusion.ADMINISTRATOR)
     with pytest.raises(IntegrityError, match="holds no votes"):
-        tally.settle()
+        settling.settle()
     vote.refresh_from_db()
     assert (vote.tallied, vote.tally_due) == (True, True)
 
@@ -234,7 +235,7 @@ def test_taking_away_what_is_not_there_fails_and_changes_nothing():
 
 
 def test_of_many_votes_on_one_prompt_so_many_count(monkeypatch):
-    monkeypatch.setattr(tally, "REPEATS", 3)
+    monkeypatch.setattr(refusals, "REPEATS", 3)
     one, two = factories.contestant(), factories.contestant()
     pasted = [
         says(factories.vote(contestant_a=one, contestant_b=two), prompt)
@@ -242,48 +243,48 @@ def test_of_many_votes_on_one_prompt_so_many_count(monkeypatch):
     ]
     for _ in range(3):  # other prompts than these are as ever
         factories.vote(contestant_a=one, contestant_b=two)
-    tally.settle_all()
+    settling.settle_all()
     assert sum(counts().values()) == 6
     pasted[-1].refresh_from_db()
     assert (pasted[-1].status, pasted[-1].exclusion_reason) == ("excluded", "repeated_prompt")
 
     later = says(factories.vote(contestant_a=one, contestant_b=two), "Who are you?")
-    tally.settle_all()
+    settling.settle_all()
     later.refresh_from_db()
     assert later.exclusion_reason == "repeated_prompt"
 
     votes.exclude(vote_id=pasted[0].pk, reason=Vote.Exclusion.ADMINISTRATOR)
-    tally.settle_all()
+    settling.settle_all()
     votes.restore(vote_id=later.pk)
-    tally.settle_all()
+    settling.settle_all()
     later.refresh_from_db()
     assert later.status == Vote.Status.COUNTED  # there is room again
 
 
 def test_the_limit_on_a_prompt_grows_with_the_votes(monkeypatch):
-    monkeypatch.setattr(tally, "REPEATS", 1)
-    monkeypatch.setattr(tally, "REPEATS_PER_VOTE", 2)
+    monkeypatch.setattr(refusals, "REPEATS", 1)
+    monkeypatch.setattr(refusals, "REPEATS_PER_VOTE", 2)
     for number in range(6):
         says(factories.vote(), f"Question {number}?")
     for _ in range(6):
         says(factories.vote(), "Who are you?")
-    tally.settle_all()
+    settling.settle_all()
     # Twelve votes on prompts of this arena: half of them, six, may share one.
     assert Vote.objects.filter(exclusion_reason="repeated_prompt").count() == 0
     says(factories.vote(), "Who are you?")
-    tally.settle_all()
+    settling.settle_all()
     assert Vote.objects.filter(exclusion_reason="repeated_prompt").count() == 1
 
 
 def test_imported_votes_are_not_held_against_a_prompt(monkeypatch):
-    monkeypatch.setattr(tally, "REPEATS", 1)
+    monkeypatch.setattr(refusals, "REPEATS", 1)
     for vote in (imported(), imported()):
         turn = Turn.objects.create(
             battle=vote.battle, number=1, prompt="Why?", heartbeat_at=vote.created_at
         )
         assert turn.prompt == "Why?"
     factories.vote()
-    tally.settle_all()
+    settling.settle_all()
     assert Vote.objects.filter(status=Vote.Status.COUNTED).count() == 3
 
 
@@ -329,20 +330,20 @@ def test_workers_settling_at_once_count_each_vote_once(two_categories):
 
     def work():
         total = 0
-        while settled := tally.settle(limit=7):
+        while settled := settling.settle(limit=7):
             total += settled
         return total
 
     workers = [in_thread(work) for _ in range(3)]
     assert sum(worker.outcome() for worker in workers) == 80
     assert sum(counts().values()) == 80
-    assert tally.differences() == {}
+    assert checking.differences() == {}
 
 
 @pytest.mark.django_db(transaction=True)
 def test_votes_settled_cast_and_excluded_during_a_rebuild_are_all_right_after_it(two_categories):
     made = [factories.vote(choice) for choice in ("a", "b", "tie") * 10]
-    tally.settle_all()
+    settling.settle_all()
     categories.mark_stale(Category.objects.values_list("pk", flat=True))
 
     def rebuild():
@@ -352,21 +353,21 @@ def test_votes_settled_cast_and_excluded_during_a_rebuild_are_all_right_after_it
     def change():
         for vote in made[::4]:
             votes.exclude(vote_id=vote.pk, reason=Vote.Exclusion.ADMINISTRATOR)
-            tally.settle_all()
+            settling.settle_all()
             votes.restore(vote_id=made[0].pk)
-            tally.settle_all()
+            settling.settle_all()
 
     workers = [in_thread(rebuild), in_thread(rebuild), in_thread(change)]
     for _ in range(10):
         factories.vote("both_bad")
-        tally.settle_all()
+        settling.settle_all()
     for worker in workers:
         worker.outcome()
-    tally.settle_all()
+    settling.settle_all()
     categories.rebuild_stale()
     assert not Category.objects.filter(stale=True).exists()
     assert sum(counts().values()) == Vote.objects.filter(status=Vote.Status.COUNTED).count()
-    assert tally.differences() == {}
+    assert checking.differences() == {}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -381,7 +382,7 @@ def test_who_rebuilds_waits_for_who_settles(two_categories):
             pass
 
     with transaction.atomic():
-        tally.settle()
+        settling.settle()
         category = Category(slug="all-again", name="All again", stale=True)
         if connection.features.has_select_for_update:  # there the settling could not see it
             in_thread(category.save).outcome()
@@ -400,16 +401,16 @@ def test_two_corrections_at_once_while_votes_are_settled_correct_each_count_once
     one, two = factories.contestant(), factories.contestant()
     for choice in ("a", "b", "tie", "both_bad") * 5:
         factories.vote(choice, contestant_a=one, contestant_b=two)
-    tally.settle_all()
+    settling.settle_all()
     PairCount.objects.update(n=F("n") + 7)
     wrong = PairCount.objects.count()
     workers = [in_thread(categories.correct), in_thread(categories.correct)]
     for choice in ("a", "b", "tie") * 5:
         factories.vote(choice, contestant_a=two, contestant_b=one)
-        tally.settle_all()
+        settling.settle_all()
     assert sorted(worker.outcome() for worker in workers) == [0, wrong]
-    tally.settle_all()
-    assert tally.differences() == {}
+    settling.settle_all()
+    assert checking.differences() == {}
     assert sum(counts().values()) == 35
 
 
@@ -418,7 +419,7 @@ def test_who_corrects_waits_for_who_settles(two_categories):
     """A vote that is being counted would be added to a count that holds it already."""
     factories.vote()
     with transaction.atomic():
-        tally.settle()
+        settling.settle()
         worker = in_thread(categories.correct)
         worker.join(0.3)  # gives a correction that does not wait the time to go wrong
         assert worker.is_alive()
@@ -449,10 +450,10 @@ def on(day, vote):
 def test_so_many_votes_of_one_person_count_a_day(limited):
     voter, other = factories.voter(), factories.voter()
     first = [on(1, factories.vote(voter=voter)) for _ in range(2)]
-    tally.settle_all()
+    settling.settle_all()
     later = [on(1, factories.vote(voter=voter)) for _ in range(3)]
     others = [on(1, factories.vote(voter=other)), on(2, factories.vote(voter=voter))]
-    tally.settle_all()
+    settling.settle_all()
     assert reasons(*first, *later) == ["", "", "", "daily_limit", "daily_limit"]
     assert reasons(*others) == ["", ""]
     assert sum(counts().values()) == 5
@@ -464,33 +465,33 @@ def test_the_same_prompt_counts_once_for_one_person(limited):
         says(factories.vote(voter=voter), prompt) for prompt in ("Who are you?", "WHO  are you?")
     ]
     another = says(factories.vote(), "Who are you?")
-    tally.settle_all()
+    settling.settle_all()
     third = says(factories.vote(voter=voter), "Who are you?")
-    tally.settle_all()
+    settling.settle_all()
     assert reasons(*pasted, another, third) == ["", "same_prompt", "", "same_prompt"]
-    assert tally.excluded_by_reason() == {"same_prompt": 2}
-    assert tally.differences() == {}
+    assert refusals.excluded_by_reason() == {"same_prompt": 2}
+    assert checking.differences() == {}
 
 
 def test_a_place_that_a_withdrawn_vote_leaves_is_free_again(limited):
     voter = factories.voter()
     made = [says(factories.vote(voter=voter), "Who are you?") for _ in range(2)]
-    tally.settle_all()
+    settling.settle_all()
     votes.exclude(vote_id=made[0].pk, reason=Vote.Exclusion.ADMINISTRATOR)
-    tally.settle_all()
+    settling.settle_all()
     votes.restore(vote_id=made[1].pk)
-    tally.settle_all()
+    settling.settle_all()
     assert reasons(*made) == ["administrator", ""]
     votes.restore(vote_id=made[0].pk)
-    tally.settle_all()
+    settling.settle_all()
     assert reasons(*made) == ["same_prompt", ""]
 
 
 def test_a_vote_that_counts_already_is_not_held_against_itself(limited):
     vote = says(factories.vote(), "Who are you?")
-    tally.settle_all()
+    settling.settle_all()
     Vote.objects.update(tally_due=True)
-    tally.settle_all()
+    settling.settle_all()
     assert reasons(vote) == [""]
 
 
@@ -502,7 +503,7 @@ def test_imported_votes_and_votes_that_are_held_take_no_place(limited):
     counted = [factories.vote(voter=voter) for _ in range(3)]
     for _ in range(5):
         Vote.objects.create(battle=factories.imported_battle(), choice="a", turn=1)
-    tally.settle_all()
+    settling.settle_all()
     assert reasons(*counted) == ["", "", ""]
     assert sum(counts().values()) == 8
 
@@ -515,7 +516,7 @@ def test_workers_at_once_count_no_more_of_one_person_than_one_would(limited, two
 
     def work():
         total = 0
-        while settled := tally.settle(limit=2):
+        while settled := settling.settle(limit=2):
             total += settled
         return total
 

@@ -5,8 +5,9 @@ from django.core.management import CommandError, call_command
 
 from arena import votes
 from arena.models import Battle, Contestant, Source, Vote, Voter
-from leaderboard import public_votes, snapshots, tally, verification
+from leaderboard import public_votes, snapshots, verification
 from leaderboard.models import Category, Method, PairCount, Rating, Snapshot, VoteFeatures
+from leaderboard.tally import settling
 from leaderboard.transfer import importing
 from tests import factories
 from tests.leaderboard.imported import imported_votes
@@ -30,7 +31,7 @@ def counted():
     """120 votes, and a model without any."""
     imported_votes(120)
     factories.contestant(name="Without votes")
-    tally.settle_all()
+    settling.settle_all()
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_a_compressed_export_is_read_too(overall, export, tmp_path):
 
 def test_votes_that_changed_since_are_said_to_be_the_reason(overall, export, capsys):
     votes.exclude(vote_id=Vote.objects.first().pk, reason="administrator")
-    tally.settle_all()
+    settling.settle_all()
     with pytest.raises(CommandError):
         call_command("snapshot", "verify", str(overall.pk))
     assert "counted or withdrawn since" in capsys.readouterr().out
@@ -161,7 +162,7 @@ def test_an_export_imported_into_an_empty_arena_gives_the_same_boards(published,
     for name in ("Unrelated", "Also unrelated"):
         factories.contestant(name=name, status=Contestant.Status.RETIRED)
     importing.import_votes(export, name="the-other-arena")
-    tally.settle_all()
+    settling.settle_all()
     snapshots.publish_all()
     after = {
         (s.category.slug, s.method): numbers_of(s)

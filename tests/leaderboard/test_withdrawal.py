@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from arena.models import Contestant, Vote
-from leaderboard import public_votes, snapshots, tally, withdrawal
+from leaderboard import public_votes, snapshots, withdrawal
 from leaderboard.models import Category
 from leaderboard.ratings.bradley_terry import fit_bt
 from leaderboard.ratings.counts import Outcome, PairCounts
+from leaderboard.tally import checking, settling
 from tests import factories
 from tests.leaderboard.imported import SINCE, imported_votes
 
@@ -28,7 +29,7 @@ OUTCOMES = {
 @pytest.fixture
 def counted():
     made = imported_votes(150, models=5)
-    tally.settle_all()
+    settling.settle_all()
     return made
 
 
@@ -43,7 +44,7 @@ def without(votes, withdrawn):
 
 def published():
     """(contestant, log-odds less their mean) on the overall board after everything is settled."""
-    tally.settle_all()
+    settling.settle_all()
     snapshots.publish(Category.objects.get(slug="overall"))
     rows = snapshots.current("overall").ratings.filter(rating__isnull=False)
     ratings = dict(rows.values_list("contestant_id", "rating"))
@@ -58,7 +59,7 @@ def assert_as_if_never_cast(votes, withdrawn):
     for model, strength in zip(fit.models, fit.log_odds, strict=True):
         if model in board:
             assert board[model] == pytest.approx(strength, abs=1e-9)
-    assert tally.differences() == {}
+    assert checking.differences() == {}
 
 
 def test_a_voter_goes_by_key_or_by_public_pseudonym(counted):
@@ -86,7 +87,7 @@ def test_a_time_range_goes_from_its_start_to_before_its_end(counted):
 
 def test_a_source_goes_whole(counted):
     others = imported_votes(60, models=3, seed=1)
-    tally.settle_all()
+    settling.settle_all()
     assert withdrawal.withdraw(source=counted[0].battle.source) == len(counted)
     assert_as_if_never_cast(counted + others, counted)
 
@@ -99,7 +100,7 @@ def test_only_votes_to_which_all_that_is_given_applies_go(counted):
 
 def test_withdrawing_again_changes_nothing(counted):
     assert withdrawal.withdraw(source=counted[0].battle.source) == len(counted)
-    tally.settle_all()
+    settling.settle_all()
     assert withdrawal.withdraw(source=counted[0].battle.source) == 0
     assert not Vote.objects.due().exists()
 
@@ -125,7 +126,7 @@ class AnyWithdrawal(TestCase):
     @given(st.integers(0, 1000), st.integers(0, 79), st.integers(1, 80))
     def test_any_part_of_any_votes(self, seed, start, length):
         votes = imported_votes(80, models=4, seed=seed)
-        tally.settle_all()
+        settling.settle_all()
         since = SINCE + timedelta(minutes=start)
         withdrawal.withdraw(since=since, until=since + timedelta(minutes=length))
         Contestant.objects.filter(status="active").update(status="retired")
@@ -134,7 +135,7 @@ class AnyWithdrawal(TestCase):
 
 def test_the_command_withdraws_and_settles_at_once():
     vote = factories.vote()
-    tally.settle_all()
+    settling.settle_all()
     call_command("withdraw_votes", "--model", vote.battle.contestant_a.name, stdout=StringIO())
     vote.refresh_from_db()
     assert (vote.status, vote.tallied, vote.tally_due) == ("excluded", False, False)

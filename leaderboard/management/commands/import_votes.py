@@ -11,8 +11,8 @@ from typing import Any
 from django.core.management import BaseCommand, CommandError
 from tqdm import tqdm
 
-from leaderboard import tally
 from leaderboard.formats.vote_file import BY_NAME
+from leaderboard.tally import settling
 from leaderboard.transfer.importing import (
     UNREADABLE,
     ImportRefused,
@@ -66,7 +66,7 @@ class Command(BaseCommand):
             total=expected, desc="counting", unit=" votes", file=self.stderr, disable=None
         ) as bar:
             counted = 0
-            while settled := tally.settle():
+            while settled := settling.settle():
                 counted += settled
                 bar.update(settled)
         self.stdout.write(f"Counted {counted:,} votes; the next snapshot holds them.")

@@ -8,8 +8,9 @@ from typing import Any
 from django.core.management import BaseCommand, CommandError
 
 from arena.models import Contestant
-from leaderboard import categories, tally
+from leaderboard import categories
 from leaderboard.models import Category
+from leaderboard.tally import checking
 
 
 class Command(BaseCommand):
@@ -22,7 +23,7 @@ class Command(BaseCommand):
         if rebuild:
             self.stdout.write(f"Corrected {categories.correct()} pair counts.")
             return
-        found = tally.differences()
+        found = checking.differences()
         names = Contestant.objects.in_bulk({model for key in found for model in (key.lo, key.hi)})
         categories_by_id = Category.objects.in_bulk({key.category for key in found})
         for key, (cached, by_votes) in found.items():

@@ -10,10 +10,11 @@ from typing import Any
 
 from django.core.management import BaseCommand, CommandError
 
-from leaderboard import public_votes, snapshots, tally, verification
+from leaderboard import public_votes, snapshots, verification
 from leaderboard.formats.source import UnknownFormat
 from leaderboard.methods import NotComputable
 from leaderboard.models import Category, Method, Snapshot
+from leaderboard.tally import settling
 from leaderboard.verification import Verdict
 
 SHOWN = 10  # differences of a kind that are printed
@@ -51,7 +52,7 @@ class Command(BaseCommand):
         verbs[verb](**options)
 
     def publish(self, *, category: str | None, method: str | None, **others: Any) -> None:
-        tally.settle_all()
+        settling.settle_all()
         chosen = [method] if method else Method.values
         if category is None:
             new = snapshots.publish_all(chosen)

@@ -9,7 +9,8 @@ from typing import Any
 from django.core.management import BaseCommand, CommandError
 
 from arena.models import Contestant, Source
-from leaderboard import tally, withdrawal
+from leaderboard import withdrawal
+from leaderboard.tally import settling
 
 
 class Command(BaseCommand):
@@ -49,7 +50,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no source named {source!r}.") from error
         except (withdrawal.NobodyOfThatName, ValueError) as error:
             raise CommandError(f"Nothing withdrawn: {error}.") from error
-        tally.settle_all()
+        settling.settle_all()
         self.stdout.write(f"Withdrew {gone:,} votes; the next snapshot is without them.")
 
 
