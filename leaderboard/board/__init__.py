@@ -13,6 +13,8 @@ Models in preview and drafts have no row here, whatever is asked. Ranks are thos
 snapshot: filters hide rows and renumber nothing.
 """
 
+from leaderboard.board.choosing import FACETS, FacetChoice
+from leaderboard.board.lines import ROW_FIELDS, Row, billions, elo, price, share
 from leaderboard.board.query import (
     BENCHMARK,
     COLUMNS,
@@ -26,22 +28,14 @@ from leaderboard.board.query import (
     benchmark_of,
 )
 from leaderboard.board.reading import (
-    FACETS,
-    ROW_FIELDS,
     Board,
     CategoryChoice,
-    FacetChoice,
     NoSuchBenchmark,
     NoSuchCategory,
-    Row,
     SnapshotMeta,
-    billions,
     current_snapshots,
-    elo,
-    price,
     ranks_before,
     read,
-    share,
     shown_categories,
     snapshot_meta,
     snapshot_rows,

@@ -6,12 +6,9 @@ is constant (7 at most).
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
-from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -19,15 +16,15 @@ from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
 from arena.models import HIDDEN_STATUSES, Contestant, Vote
-from evaluation.results.published import Benchmarks, Result, benchmarks
+from evaluation.results.published import Benchmarks, benchmarks
 from evaluation.results.published import Column as Benchmark
 from leaderboard.board import answering
+from leaderboard.board.choosing import FACETS, FacetChoice, choices, ordered, passes
+from leaderboard.board.lines import Row, row_of
 from leaderboard.board.query import (
     BENCHMARK,
     COLUMNS,
     DEFAULT_COLUMNS,
-    FACET_FIELDS,
-    STATUSES,
     BoardQuery,
     Column,
     benchmark_of,
@@ -48,68 +45,6 @@ class NoSuchBenchmark(LookupError):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One model's line. Numbers are None where no honest one exists; Elo to 3 decimals."""
-
-    rank: int | None
-    rank_low: int | None  # of the bootstrap: best and worst place in 95 % of the replicas
-    rank_high: int | None
-    rank_change: int | None  # places gained since the snapshot of an earlier day
-    model: str
-    slug: str
-    url: str
-    organisation: str
-    licence: str
-    licence_url: str
-    rating: float | None
-    lower: float | None
-    upper: float | None
-    plus: float | None
-    minus: float | None
-    boot_lower: float | None
-    boot_upper: float | None
-    votes: int
-    win_rate: float | None  # 0 to 1
-    both_bad_rate: float | None
-    status: str  # of the rating: ok, provisional, separated, unrated
-    status_text: str
-    provisional: bool  # too few votes to lean on, or no honest number yet
-    retired: bool
-    quantisation: str
-    parameters: str
-    billions: float | None  # `parameters` as a number
-    context_length: int | None
-    price_input: float | None
-    price_output: float | None
-    memory_gb: float | None
-    knowledge_cutoff: str
-    open_weights: bool | None
-    requests: int | None = None  # of the last days, answered or failed
-    error_rate: float | None = None  # 0 to 1, of those
-    first_token: float | None = None  # seconds to it, the median
-    tokens_per_second: float | None = None
-    price_answer: float | None = None  # USD, at the mean length of its late answers
-    benchmark_average: float | None = None  # 0 to 1
-    benchmark_low: float | None = None
-    benchmark_high: float | None = None
-    benchmark_n: int | None = None  # items scored, of all its parts
-    benchmarks: Mapping[str, Result] = field(default_factory=dict)  # by Benchmark.key
-    reruns: frozenset[str] = frozenset()  # those of which it has an older edition only
-    contestant_id: int = 0
-
-    def value(self, name: str) -> Any:
-        """One field of a column; of a benchmark's, its result or a figure of that."""
-        if not name.startswith(BENCHMARK):
-            return getattr(self, name)
-        benchmark, _, figure = name.removeprefix(BENCHMARK).partition(".")
-        result = self.benchmarks.get(benchmark)
-        return None if result is None else getattr(result, figure or "value")
-
-
-ROW_FIELDS = tuple(field.name for field in fields(Row))
-
-
-@dataclass(frozen=True, slots=True)
 class CategoryChoice:
     slug: str
     name: str
@@ -118,14 +53,6 @@ class CategoryChoice:
     votes: int
     models: int
     methods: tuple[str, ...]  # those with a published snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class FacetChoice:
-    value: str
-    label: str
-    count: int  # rows it would leave, all other facets being as they are
-    chosen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,15 +120,6 @@ def benchmark_column(benchmark: Benchmark) -> Column:
     )
 
 
-# Keys are the names in the address.
-FACETS: dict[str, Callable[[Row], str]] = {
-    "organisation": lambda row: row.organisation,
-    "licence": lambda row: row.licence,
-    "quantisation": lambda row: row.quantisation,
-    "status": lambda row: row.status,
-}
-
-
 def read(query: BoardQuery) -> Board:
     """The board as last published. Raises NoSuchCategory and NoSuchBenchmark."""
     current = current_snapshots()
@@ -226,9 +144,9 @@ def read(query: BoardQuery) -> Board:
         category=category,
         categories=categories,
         snapshot=snapshot_meta(snapshot) if snapshot else None,
-        rows=tuple(_ordered([row for row in rows if _passes(row, query)], query)),
+        rows=tuple(ordered([row for row in rows if passes(row, query)], query)),
         listed=len(rows),
-        facets={facet: _choices(rows, query, facet) for facet in FACETS},
+        facets={facet: choices(rows, query, facet) for facet in FACETS},
         benchmarks=public,
     )
 
@@ -343,7 +261,7 @@ def _rows(snapshot: Snapshot, public: Benchmarks, *, retired: bool) -> list[Row]
     before = ranks_before(snapshot)
     card, rest = 1 + len(_RATING), 1 + len(_RATING) + len(_CARD)
     rows = [
-        _row(
+        row_of(
             values[0],
             dict(zip(_RATING, values[1:card], strict=True)),
             dict(zip(_CARD, values[card:rest], strict=True)),
@@ -353,7 +271,7 @@ def _rows(snapshot: Snapshot, public: Benchmarks, *, retired: bool) -> list[Row]
         )
         for values in found
     ]
-    return _ordered(rows, BoardQuery())
+    return ordered(rows, BoardQuery())
 
 
 def _unlisted(retired: bool) -> list[str]:
@@ -375,7 +293,7 @@ def _unrated(
         found = found.exclude(pk__in=Rating.objects.filter(snapshot=snapshot).values("contestant"))
     found = found.exclude(status__in=_unlisted(retired)).order_by("name")
     return [
-        _row(
+        row_of(
             values[0],
             _NO_RATING,
             dict(zip(_CARD, values[1 : 1 + len(_CARD)], strict=True)),
@@ -405,154 +323,3 @@ def ranks_before(snapshot: Snapshot) -> dict[int, int]:
         for contestant, rank in ranks.values_list("contestant_id", "rank")
         if rank is not None
     }
-
-
-_STATUS_TEXT = {str(value): str(label) for value, label in Rating.Status.choices}
-
-
-def _row(
-    contestant: int,
-    rating: Mapping[str, Any],
-    card: Mapping[str, Any],
-    lately: Sequence[Any],  # values of answering.FIELDS
-    rank_before: int | None,
-    public: Benchmarks,
-) -> Row:
-    low, high = public.average_interval.get(contestant, (None, None))
-    point, lower, upper, rank = (rating[k] for k in ("rating", "lower", "upper", "rank"))
-    rated = point is not None
-    few = rating["votes"] < settings.MIN_RATED_VOTES
-    return Row(
-        rank=rank,
-        rank_low=rating["rank_low"],
-        rank_high=rating["rank_high"],
-        rank_change=rank_before - rank if rated and rank_before is not None else None,
-        model=card["name"],
-        slug=card["slug"],
-        url=card["url"],
-        organisation=card["organisation"],
-        licence=card["licence"],
-        licence_url=card["licence_url"],
-        rating=elo(point),
-        lower=elo(lower),
-        upper=elo(upper),
-        plus=elo(upper - point) if rated else None,
-        minus=elo(point - lower) if rated else None,
-        boot_lower=elo(rating["boot_lower"]),
-        boot_upper=elo(rating["boot_upper"]),
-        votes=rating["votes"],
-        win_rate=share(rating["win_rate"]),
-        both_bad_rate=share(rating["both_bad_rate"]),
-        status=rating["status"],
-        status_text=f"Provisional: fewer than {settings.MIN_RATED_VOTES} votes"
-        if few and rated
-        else _STATUS_TEXT[rating["status"]],
-        provisional=few or not rated,
-        retired=card["status"] == Contestant.Status.RETIRED,
-        quantisation=card["quantisation"],
-        parameters=card["parameters"],
-        billions=billions(card["parameters"]),
-        context_length=card["context_length"],
-        price_input=price(card["price_input"]),
-        price_output=price(card["price_output"]),
-        memory_gb=card["memory_gb"],
-        knowledge_cutoff=card["knowledge_cutoff"],
-        open_weights=card["open_weights"],
-        **answering.answering(lately, price_in=card["price_input"], price_out=card["price_output"]),
-        benchmark_average=share(public.average.get(contestant)),
-        benchmark_low=share(low),
-        benchmark_high=share(high),
-        benchmark_n=_items(contestant, public),
-        benchmarks=public.results.get(contestant, {}),
-        reruns=public.reruns.get(contestant, frozenset()),
-        contestant_id=contestant,
-    )
-
-
-def _items(contestant: int, public: Benchmarks) -> int | None:
-    """How many the average is over."""
-    if contestant not in public.average:
-        return None
-    results = public.results[contestant]
-    return sum(results[part.key].n for part in public.parts)
-
-
-def elo(value: float | None) -> float | None:
-    """Rounded for reading: a thousandth is far below what any vote can tell."""
-    return None if value is None else round(value, 3)
-
-
-def share(value: float | None) -> float | None:
-    return None if value is None else round(value, 5)
-
-
-def price(value: Decimal | None) -> float | None:
-    return None if value is None else float(value)
-
-
-_SIZE = re.compile(r"\s*(?:(\d+)\s*[x×]\s*)?(\d+(?:\.\d+)?)\s*([KMBT])\b", re.ASCII | re.IGNORECASE)
-_SCALE = {"K": 1e-6, "M": 1e-3, "B": 1.0, "T": 1e3}
-
-
-def billions(parameters: str) -> float | None:
-    """A stated size as a number: "135M" is 0.135, "8x7B" is 56; None where it says none."""
-    match = _SIZE.match(parameters)
-    if not match:
-        return None
-    experts, number, unit = match.groups()
-    return round(int(experts or 1) * float(number) * _SCALE[unit.upper()], 6)
-
-
-def _passes(row: Row, query: BoardQuery, *, without: str = "") -> bool:
-    """Whether a row is in the view, one facet left aside."""
-    for facet, value in FACETS.items():
-        chosen = getattr(query, FACET_FIELDS[facet])
-        if chosen and facet != without and value(row) not in chosen:
-            return False
-    if query.open_weights is not None and row.open_weights is not query.open_weights:
-        return False
-    if query.min_size is not None and (row.billions is None or row.billions < query.min_size):
-        return False
-    if query.max_size is not None and (row.billions is None or row.billions > query.max_size):
-        return False
-    if query.search:
-        text = f"{row.model} {row.organisation} {row.licence}".casefold()
-        return all(word in text for word in query.search.casefold().split())
-    return True
-
-
-def _choices(rows: Sequence[Row], query: BoardQuery, facet: str) -> tuple[FacetChoice, ...]:
-    value_of = FACETS[facet]
-    chosen = getattr(query, FACET_FIELDS[facet])
-    counts = Counter(value_of(row) for row in rows if _passes(row, query, without=facet))
-    values = {value_of(row) for row in rows} | set(chosen)
-    labels = _STATUS_TEXT if facet == "status" else {}
-    return tuple(
-        FacetChoice(value, labels.get(value, value), counts[value], value in chosen)
-        for value in sorted(values, key=str.casefold)
-        if value
-    )
-
-
-def _ordered(rows: list[Row], query: BoardQuery) -> list[Row]:
-    """Sorted by one column; what has no value there comes last in either direction."""
-    # Two stable sorts: within equals, the better rating stands first, then the name.
-    rows = sorted(rows, key=lambda r: (-(r.rating if r.rating is not None else -1e9), r.slug))
-    value = _SORT_VALUE.get(query.sort) or (lambda row: row.value(query.sort))
-    known = [row for row in rows if value(row) not in (None, "")]
-    rest = [row for row in rows if value(row) in (None, "")]
-    return sorted(known, key=value, reverse=bool(query.descending)) + rest
-
-
-_SORT_VALUE: dict[str, Callable[[Row], Any]] = {
-    "model": lambda row: row.model.casefold(),
-    "organisation": lambda row: row.organisation.casefold(),
-    "licence": lambda row: row.licence.casefold(),
-    "interval": lambda row: None if row.plus is None else row.plus + (row.minus or 0),
-    "bootstrap": lambda row: (
-        None if row.boot_lower is None else (row.boot_upper or 0) - row.boot_lower
-    ),
-    "status": lambda row: STATUSES.index(row.status),
-    "parameters": lambda row: row.billions,
-    "benchmarks": lambda row: row.benchmark_average,
-}
