@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from arena.models import Contestant, Vote
-from leaderboard.methods import NARROW, NO_STYLE, VoteTable, microseconds, whole_numbers
 from leaderboard.models import Category
 from leaderboard.ratings.counts import Outcome
 from leaderboard.ratings.style import STYLES
 from leaderboard.rules import FLAGS, NUMBERS, compile_rule, cut_points
 from leaderboard.tally.belonging import FEATURE_TRAITS
+from leaderboard.vote_table import NARROW, NO_STYLE, VoteTable, microseconds, whole_numbers
 
 OUTCOMES = {
     Vote.Choice.A: Outcome.FIRST,

@@ -19,19 +19,11 @@ from leaderboard import methods, snapshots
 from leaderboard.formats import arena, values
 from leaderboard.formats.records import BadRow, Unreadable
 from leaderboard.formats.source import Source
-from leaderboard.methods import (
-    BRADLEY_TERRY,
-    ENGINE_VERSION,
-    NO_STYLE,
-    Inputs,
-    Line,
-    NotComputable,
-    VoteTable,
-    microseconds,
-)
+from leaderboard.methods import BRADLEY_TERRY, ENGINE_VERSION, Inputs, Line, NotComputable
 from leaderboard.models import Snapshot
 from leaderboard.ratings.counts import Outcome, PairCounts
 from leaderboard.ratings.style import STYLES
+from leaderboard.vote_table import NO_STYLE, VoteTable, microseconds
 
 TOLERANCE = 1e-9  # Elo, and whatever else is no whole number
 _OUTCOMES = {

@@ -3,16 +3,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from leaderboard.methods import (
-    ELO,
-    NARROW,
-    NO_STYLE,
-    STYLE_CONTROL,
-    VoteTable,
-    compute,
-    inputs_of_votes,
-    whole_numbers,
-)
+from leaderboard.methods import ELO, STYLE_CONTROL, compute, inputs_of_votes
+from leaderboard.vote_table import NARROW, NO_STYLE, VoteTable, whole_numbers
 
 MODELS = ("ant", "bee", "cat", "dog")
 
