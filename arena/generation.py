@@ -1,4 +1,4 @@
-"""The asyncio owner of the streams: one task a side, checkpoints, Stop, failures, the last word.
+"""The asyncio owner of the streams: one task a side, Stop, failures, the last word.
 
 Owned by the web process, not by a socket: a browser that goes away and comes back finds its turn
 where it is. One `Generation` per event loop.
@@ -7,12 +7,9 @@ where it is. One `Generation` per event loop.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
-from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from channels.db import database_sync_to_async
 from django.conf import settings
@@ -34,6 +31,7 @@ from arena.backends.base import (
 from arena.backends.client import BackendClient
 from arena.backends.guard import AddressPolicy
 from arena.battles import CUT_NOTICE, STOPPED_NOTICE, StartedTurn, void_message
+from arena.checkpoints import Checkpoints
 from arena.failures import (
     ANSWERED,
     CANCELLED,
@@ -46,7 +44,7 @@ from arena.failures import (
 )
 from arena.keys import KeyUnreadable
 from arena.live import Ended, LiveTurn, SideState
-from arena.models import Answer, Battle, UpstreamRequest
+from arena.models import Answer, Battle
 from arena.moderation.checking import Moderator, record
 from arena.owned_turns import (
     OwnedSide,
@@ -69,7 +67,6 @@ VOID_REASONS = {
     Then.TOO_LONG: Battle.VoidReason.TOO_LONG,
     Then.DECLINED: Battle.VoidReason.DECLINED,
 }
-MAX_UNSAVED_LOG = 1_000  # attempts remembered while the database is away
 
 
 class Generation:
@@ -79,10 +76,8 @@ class Generation:
         self._client = client
         self.moderator = Moderator(client)
         self._turns: dict[str, OwnedTurn] = {}
-        self._checkpointer: asyncio.Task[None] | None = None
+        self._checkpoints = Checkpoints(self._turns)
         self._draining = False
-        self._closing = asyncio.Event()  # no turn runs, and the last checkpoint is due at once
-        self._log: list[UpstreamRequest] = []  # attempts to be saved with the next checkpoint
         # One thread: a hostile answer may keep it busy for a second, never the event loop.
         self._renderer = ThreadPoolExecutor(1, thread_name_prefix="render")
 
@@ -104,8 +99,7 @@ class Generation:
         turn = OwnedTurn(started, live, sides)
         self._turns[live.battle] = turn
         turn.task = asyncio.create_task(self._run(turn), name=f"turn {live.battle}")
-        if self._checkpointer is None or self._checkpointer.done():
-            self._checkpointer = asyncio.create_task(self._checkpoint_while_running())
+        self._checkpoints.go_on()
         return live
 
     def find(self, battle: str) -> LiveTurn | None:
@@ -133,9 +127,7 @@ class Generation:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._closing.set()
-        if self._checkpointer:
-            await asyncio.gather(self._checkpointer, return_exceptions=True)
+        await self._checkpoints.close()
         await self._client.aclose()
         self._renderer.shutdown(wait=False, cancel_futures=True)
 
@@ -266,9 +258,8 @@ class Generation:
             side.first_failure = asyncio.get_running_loop().time()
         log.warning("%s: %s", answer.contestant, error)
         request = attempt(side, error.kind, answer.error_detail)
-        answered, self._log = self._log, []  # before this one, as they came
         try:
-            await database_sync_to_async(_record)(answered, request, error)
+            await self._checkpoints.log_failure(request, error)
         except DatabaseError:
             log.exception("cannot log a failure of %s", answer.contestant)
 
@@ -360,7 +351,7 @@ class Generation:
                         reason = finish
         except asyncio.CancelledError:
             answer.duration_ms = round(1000 * (loop.time() - began))
-            self._log.append(attempt(side, CANCELLED))
+            self._checkpoints.log(attempt(side, CANCELLED))
             raise
         except BackendError as error:
             free = error.kind in FREE_OF_CHARGE and usage == Usage()
@@ -378,7 +369,7 @@ class Generation:
             raise BackendError(ErrorKind.EMPTY, "no visible text")
         answer.finish_reason = reason or FinishReason.OTHER
         answer.error_kind = answer.error_detail = ""
-        self._log.append(attempt(side, ANSWERED))
+        self._checkpoints.log(attempt(side, ANSWERED))
         await self._complete(turn, side, CUT_NOTICE if reason == FinishReason.LENGTH else None)
 
     async def _complete(self, turn: OwnedTurn, side: OwnedSide, notice: str | None) -> None:
@@ -425,45 +416,6 @@ class Generation:
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
-    async def _checkpoint_while_running(self) -> None:
-        """Save running turns, see who asked to stop, and cancel what nobody reads any more."""
-        while self._turns or self._log:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), settings.CHECKPOINT_INTERVAL)
-            running = {turn.started.turn.pk: turn for turn in self._turns.values()}
-            rows = {
-                pk: [row for side in turn.sides.values() if (row := side.row())]
-                for pk, turn in running.items()
-            }
-            attempts, self._log = self._log, []
-            try:
-                checkpoint = await database_sync_to_async(_save_progress)(rows, attempts)
-            except DatabaseError:
-                log.exception("checkpoint failed; the next one tries again")
-                if self._closing.is_set():
-                    return  # there is no next one: what is lost is a log
-                self._log = [*attempts, *self._log][-MAX_UNSAVED_LOG:]
-                for turn in running.values():
-                    for side in turn.sides.values():
-                        side.saved = -1
-                continue
-            for pk in checkpoint.stop:
-                running[pk].stop()
-            self._stop_deserted(running, checkpoint.watched)
-
-    def _stop_deserted(self, running: Mapping[int, OwnedTurn], watched: Collection[int]) -> None:
-        now = asyncio.get_running_loop().time()
-        for pk, turn in running.items():
-            if turn.live.readers or pk in watched:
-                turn.deserted_since = None
-            elif turn.deserted_since is None:
-                turn.deserted_since = now
-            elif now - turn.deserted_since > settings.READER_GRACE_SECONDS and not turn.stopping:
-                if turn.answered:  # nothing is left to save: the answers are whole
-                    turn.stop_display()
-                else:
-                    turn.stop()
-
 
 async def _display(turn: OwnedTurn) -> None:
     pace = pacing.Pace(
@@ -473,20 +425,6 @@ async def _display(turn: OwnedTurn) -> None:
     )
     together = pacing_of(turn.started.battle) == pacing.TOGETHER
     await pacing.run(turn.live, pace, together=together)
-
-
-def _save_progress(
-    rows: Mapping[int, list[dict[str, Any]]], attempts: list[UpstreamRequest]
-) -> turns.Checkpoint:
-    checkpoint = turns.checkpoint(rows) if rows else turns.Checkpoint(set(), set())
-    if attempts:
-        breakers.record(attempts)
-    return checkpoint
-
-
-def _record(answered: list[UpstreamRequest], failure: UpstreamRequest, error: BackendError) -> None:
-    breakers.record(answered)
-    breakers.record_failure(failure, error)
 
 
 _current: tuple[asyncio.AbstractEventLoop, Generation] | None = None

@@ -478,7 +478,7 @@ async def test_a_reader_at_another_process_keeps_the_answer_going(
 async def test_a_reader_notices_when_the_owner_has_died(seen_from_elsewhere, settings):
     other, owner, battle = seen_from_elsewhere
     settings.ORPHAN_SECONDS = 0.2
-    owner._checkpointer.cancel()  # the owner is heard of no more
+    owner._checkpoints._task.cancel()  # the owner is heard of no more
     events = await other.hear_until("battle.void")
     assert "interrupted" in events[-1]["message"]
     await in_database(lambda: Battle.objects.get(public_id=battle, state="void"))()
